@@ -1,0 +1,1 @@
+"""The shared test harness: the examples never import it."""

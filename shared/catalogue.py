@@ -1,0 +1,66 @@
+"""The catalogue of examples: nothing else in the harness names one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CANONICAL = ROOT / "shared" / "greetings.json"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example: where it is and which URLs it answers, relative to its mount."""
+
+    id: str
+    directory: str
+    list_url: str
+    item_url: str
+    console_urls: tuple[str, ...] = ()
+    spec_url: str | None = None
+    hello_url: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The directory that is deployed."""
+        return ROOT / self.directory
+
+    @property
+    def negotiates(self) -> bool:
+        """Whether the list itself is a console for whoever accepts text/html."""
+        return self.list_url in self.console_urls
+
+
+EXAMPLES = (
+    Example(
+        id="restx",
+        directory="flask-restx-example",
+        list_url="/greetings/",
+        item_url="/greetings/{lang}",
+        console_urls=("/",),
+        spec_url="/swagger.json",
+    ),
+    Example(
+        id="api",
+        directory="flask-api-example",
+        list_url="/",
+        item_url="/{lang}",
+        console_urls=("/", "/{lang}"),
+    ),
+    Example(
+        id="flasgger",
+        directory="flask-flasgger-example",
+        list_url="/greetings/",
+        item_url="/greetings/{lang}/",
+        console_urls=("/apidocs/",),
+        spec_url="/apispec_1.json",
+    ),
+    Example(
+        id="credentials",
+        directory="credentials-example",
+        list_url="/greetings/",
+        item_url="/greetings/{lang}",
+        hello_url="/hello",
+    ),
+)
