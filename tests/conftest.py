@@ -1,0 +1,103 @@
+"""The fixtures: an example, the place that serves it, and a client of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import httpx
+import pytest
+
+from shared.catalogue import EXAMPLES
+from shared.places import PLACES, load
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--example",
+        metavar="ID",
+        help="only this example; several ids, or a tox environment's name that has "
+        "them, are joined by dashes (default: all of the catalogue)",
+    )
+    parser.addoption(
+        "--place",
+        choices=sorted(PLACES),
+        default="thread",
+        help="where the examples are served (default: %(default)s)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "having(attribute): only for the examples whose catalogue entry has it",
+    )
+    wanted = config.getoption("example")
+    parts = wanted.split("-") if wanted else [example.id for example in EXAMPLES]
+    config.examples = [example for example in EXAMPLES if example.id in parts]
+    if not config.examples:
+        known = ", ".join(example.id for example in EXAMPLES)
+        raise pytest.UsageError(f"--example {wanted} names none of: {known}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    config = metafunc.config
+    if "example" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "example", config.examples, ids=lambda example: example.id, scope="session"
+        )
+    if "mount" in metafunc.fixturenames:
+        mounts = PLACES[config.getoption("place")].mounts
+        metafunc.parametrize("mount", mounts, scope="session")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Deselect a test of a trait for each example that does not have it."""
+
+    def has_its_traits(item: pytest.Item) -> bool:
+        return all(
+            getattr(item.callspec.params["example"], marker.args[0])
+            for marker in item.iter_markers("having")
+        )
+
+    deselected = [item for item in items if not has_its_traits(item)]
+    items[:] = [item for item in items if item not in deselected]
+    config.hook.pytest_deselected(items=deselected)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def foreign_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test may depend on the directory that it is started from."""
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="session")
+def app(example):
+    """The example's WSGI app, imported for this test session alone."""
+    return load(example.path)
+
+
+def open_client(url: str) -> httpx.Client:
+    # Reading the certificates takes longer than the tests of an example.
+    verify = url.startswith("https:")
+    return httpx.Client(base_url=url, verify=verify, trust_env=False, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def clients(example, pytestconfig):
+    """An HTTP client for each mount at which the example is served."""
+    with contextlib.ExitStack() as stack:
+        place = PLACES[pytestconfig.getoption("place")]
+        urls = stack.enter_context(place.serve(example))
+        yield {
+            mount: stack.enter_context(open_client(url))
+            for mount, url in urls.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def client(clients, mount):
+    """The client of one mount."""
+    return clients[mount]

@@ -1,0 +1,205 @@
+"""What an example does beyond the contract: at start, below mounts, with bad input."""
+
+import json
+import re
+import shutil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from shared.places import load
+
+BROKEN_FILES = {
+    "missing": None,
+    "empty": b"",
+    "not-json": b"{'en': 'Hello'}",
+    "not-utf-8": '{"es": "¡Hola!"}'.encode("latin-1"),
+    "no-object": b'["Hello"]',
+}
+
+
+@pytest.mark.parametrize("content", BROKEN_FILES.values(), ids=BROKEN_FILES)
+def test_broken_greetings_stop_the_app_at_start(example, content, tmp_path):
+    directory = tmp_path / example.directory
+    shutil.copytree(example.path, directory)
+    file = directory / "greetings.json"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(SystemExit, match=re.escape(str(file))):
+        load(directory)
+
+
+def test_form_of_a_post_is_read_whole(app):
+    """For whoever copies the example and adds a POST."""
+    from flask import request
+
+    form = {"lang": ["pt", "fr"], "text": ["Olá & bom dia"], "note": [""]}
+    environ = EnvironBuilder(method="POST", data=form).get_environ()
+    with app.request_context(environ):
+        assert request.form.to_dict(flat=False) == form
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+LINK = re.compile(
+    r"""(?:<(?:a|link|script)\b[^>]*?\b(?:href|src)=|\burl: )["']([^"']+)"""
+)
+
+
+def linked_urls(client, example):
+    """Every URL on this host that the example's own answers name."""
+    for url in (*example.console_urls, example.list_url.rstrip("/")):
+        response = client.get(url.format(lang="en"), headers=BROWSER)
+        links = LINK.findall(response.text) + response.headers.get_list("Location")
+        for link in map(response.url.join, links):
+            if link.netloc == client.base_url.netloc:
+                yield link
+    if example.spec_url:
+        yield client.base_url.join(client.get(example.spec_url).json()["basePath"])
+
+
+def test_links_stay_below_the_mount_of_their_request(example, clients):
+    """By turns, so that what one mount leaves behind would reach the other."""
+    for client in (clients["content"], clients["vanity"]) * 2:
+        paths = {f"{url.path.rstrip('/')}/" for url in linked_urls(client, example)}
+        assert paths
+        assert {p for p in paths if not p.startswith(client.base_url.path)} == set()
+
+
+@pytest.mark.having("negotiates")
+def test_client_that_prefers_html_gets_a_page(client, example):
+    response = client.get(example.list_url, headers=BROWSER)
+    assert response.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.having("negotiates")
+@pytest.mark.parametrize("accept", ["image/png", "bogus", "text/plain, image/*"])
+def test_accept_that_cannot_be_met_is_refused(client, example, accept):
+    for url in (example.list_url, example.item_url.format(lang="en")):
+        assert client.get(url, headers={"Accept": accept}).status_code == 406
+
+
+@pytest.mark.having("negotiates")
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "bogus"])
+def test_negotiated_answer_varies_by_accept(client, example, accept):
+    response = client.get(example.list_url, headers={"Accept": accept})
+    assert "accept" in response.headers.get("Vary", "").lower()
+
+
+HELLO = {
+    '{"user": "alice", "groups": ["staff"]}': "So nice to see you, alice.",
+    '{"user": "josé", "groups": []}': "So nice to see you, josé.",
+    '{"user": "jos\\u00e9"}': "So nice to see you, josé.",
+    '{"user": "日本"}': "So nice to see you, 日本.",
+    '{"user": null}': "Howdy, stranger.",
+    '{"user": ""}': "Howdy, stranger.",
+    '{"groups": ["staff"]}': "Howdy, stranger.",
+    "{}": "Howdy, stranger.",
+    "": "Howdy, stranger.",
+}
+MALFORMED = [
+    "alice",
+    '{"user": "alice"',
+    "[]",
+    '"alice"',
+    "5",
+    "null",
+    '{"user": 5}',
+    '{"user": 0}',
+    '{"user": false}',
+    '{"user": ["alice"]}',
+    '{"user": {"name": "alice"}}',
+    b'{"user": "jos\xe9"}',
+    "[" * 60_000,
+    '{"user":' * 7_000,
+]
+
+
+@pytest.mark.having("hello_url")
+def test_visitor_without_credentials_is_a_stranger(client, example):
+    response = client.get(example.hello_url)
+    assert response.status_code == 200
+    assert response.json() == {"message": "Howdy, stranger."}
+
+
+@pytest.mark.having("hello_url")
+@pytest.mark.parametrize("credentials, message", HELLO.items(), ids=HELLO)
+def test_visitor_is_greeted_by_name(client, example, credentials, message):
+    headers = {"RStudio-Connect-Credentials": credentials.encode()}
+    response = client.get(example.hello_url, headers=headers)
+    assert response.status_code == 200
+    assert response.json() == {"message": message}
+
+
+@pytest.mark.having("hello_url")
+@pytest.mark.parametrize("credentials", MALFORMED, ids=lambda header: header[:24])
+def test_malformed_credentials_greet_nobody(client, example, credentials):
+    headers = {"RStudio-Connect-Credentials": credentials}
+    response = client.get(example.hello_url, headers=headers)
+    assert response.status_code == 400
+    assert response.headers["Content-Type"] == "application/json"
+    assert list(response.json()) == ["message"]
+    assert "alice" not in response.text
+
+
+def words_of(app):
+    """The words that the app's own routes are made of."""
+    rules = (str(rule) for rule in app.url_map.iter_rules())
+    return sorted(
+        {word for rule in rules for word in rule.split("/") if "<" not in word}
+    )
+
+
+LATIN_1 = st.text(st.characters(max_codepoint=255), max_size=20)
+HEADER = LATIN_1.map(lambda text: re.sub(r"[\r\n\0]", "", text))
+JSON_VALUE = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["user", "x"]), inner)
+    ),
+    max_leaves=5,
+).map(lambda value: json.dumps(value, ensure_ascii=False).encode().decode("latin-1"))
+MEDIA_TYPE = st.sampled_from(
+    ["*/*", "text/html", "application/json", "text/*", "image/png", "a", "/", ";q=0"]
+)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "HTTP_ACCEPT": st.lists(MEDIA_TYPE | HEADER, max_size=3).map(",".join),
+        "HTTP_X_FIELDS": st.text("{}*,:langtex ", max_size=12) | HEADER,
+        "HTTP_RSTUDIO_CONNECT_CREDENTIALS": JSON_VALUE | HEADER,
+        "HTTP_COOKIE": HEADER,
+        "HTTP_HOST": st.sampled_from(["localhost", "", "a b", "[::1", "é", "x:y"])
+        | HEADER,
+        "HTTP_RANGE": st.sampled_from(["bytes=0-1", "bytes=9-", "bytes=-", "x"]),
+        "HTTP_IF_MODIFIED_SINCE": HEADER,
+        "CONTENT_TYPE": st.sampled_from(
+            [
+                "application/json",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+                "multipart/form-data; boundary=x",
+            ]
+        )
+        | HEADER,
+        "QUERY_STRING": HEADER,
+        "SCRIPT_NAME": st.sampled_from(["/content/x", "/é".encode().decode("latin-1")]),
+    },
+)
+METHOD = st.sampled_from(
+    ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"]
+)
+BODY = st.binary(max_size=40) | st.sampled_from(
+    [b"_method=PUT", b"_method=BREW", b"_method=\xff", b"_content=x&_content_type=y"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), method=METHOD, headers=HEADERS, body=BODY)
+def test_no_request_breaks_the_app(app, data, method, headers, body):
+    segment = st.sampled_from([*words_of(app), "en", "", ".", ".."]) | LATIN_1
+    path = "/" + "/".join(data.draw(st.lists(segment, max_size=5), label="path"))
+    environ = EnvironBuilder(method=method, data=body).get_environ()
+    environ.update(headers, PATH_INFO=path)
+    body, status, _ = run_wsgi_app(app, environ, buffered=True)
+    assert int(status.split()[0]) < 500
