@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.bundle import from_its_bundle
 from shared.catalogue import Example
 
 # Where Connect mounts a content: below its GUID, and at a path of one's choice.
@@ -78,4 +79,7 @@ def in_a_thread(example: Example) -> Iterator[dict[str, str]]:
         server.server_close()
 
 
-PLACES = {"thread": Place(("root", "content"), in_a_thread)}
+PLACES = {
+    "thread": Place(("root", "content"), in_a_thread),
+    "bundle": Place(("root",), from_its_bundle),
+}

@@ -1,0 +1,54 @@
+"""What no example shows by itself: that the project's parts agree."""
+
+import configparser
+import filecmp
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from shared.catalogue import CANONICAL, EXAMPLES, ROOT
+
+
+def test_catalogue_is_the_example_directories():
+    on_disk = {path.name for path in ROOT.glob("*-example")}
+    assert {example.directory for example in EXAMPLES} == on_disk
+
+
+def test_greetings_are_the_canonical_file(example):
+    copy = example.path / "greetings.json"
+    repair = f"cp shared/greetings.json {example.directory}/greetings.json"
+    assert copy.exists() and filecmp.cmp(CANONICAL, copy, shallow=False), (
+        f"{example.directory}/greetings.json differs; to repair it: {repair}"
+    )
+
+
+def requirement_lines(example):
+    """Each line of the example's requirements.txt: the requirement, and why."""
+    text = (example.path / "requirements.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        requirement, _, reason = line.partition("#")
+        yield Requirement(requirement.strip()), reason.strip()
+
+
+def test_requirements_are_bounded_and_say_why(example):
+    for requirement, reason in requirement_lines(example):
+        operators = {specifier.operator for specifier in requirement.specifier}
+        assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
+        assert reason, f"{requirement} does not say why it is capped"
+
+
+@pytest.fixture(scope="session")
+def tox():
+    """The settings of tox.ini."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "tox.ini", encoding="utf-8")
+    return parser
+
+
+def test_tox_has_an_environment_for_the_example(example, tox):
+    deps = tox["testenv"]["deps"].splitlines()
+    line = f"{example.id}: -r {example.directory}/requirements.txt"
+    assert line in deps, f"tox.ini, [testenv] deps lacks: {line}"
+    factors = tox["tox"]["env_list"].replace("{", ",").replace("}", ",").split(",")
+    assert factors.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
