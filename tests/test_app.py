@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -22,12 +22,26 @@ BROKEN_FILES = {
 
 @pytest.mark.parametrize("content", BROKEN_FILES.values(), ids=BROKEN_FILES)
 def test_broken_greetings_stop_the_app_at_start(example, content, tmp_path):
-    directory = tmp_path / example.directory
-    shutil.copytree(example.path, directory)
+    directory = shutil.copytree(example.path, tmp_path / example.directory)
     file = directory / "greetings.json"
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(SystemExit, match=re.escape(str(file))):
         load(directory)
+
+
+def test_list_is_sorted_whatever_the_order_of_the_file(example, tmp_path):
+    """For whoever copies the example and puts other greetings in."""
+    directory = shutil.copytree(example.path, tmp_path / example.directory)
+    file = directory / "greetings.json"
+    file.write_text('{"pt": "Olá", "da": "Hej", "fr": "Salut"}', encoding="utf-8")
+    environ = EnvironBuilder(path=example.list_url).get_environ()
+    body, _, _ = run_wsgi_app(load(directory), environ)
+    listed = json.loads(b"".join(body))
+    assert listed == [
+        {"lang": "da", "text": "Hej"},
+        {"lang": "fr", "text": "Salut"},
+        {"lang": "pt", "text": "Olá"},
+    ]
 
 
 def test_form_of_a_post_is_read_whole(app):
@@ -194,7 +208,8 @@ BODY = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+# A busy machine is no reason to fail.
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), method=METHOD, headers=HEADERS, body=BODY)
 def test_no_request_breaks_the_app(app, data, method, headers, body):
     segment = st.sampled_from([*words_of(app), "en", "", ".", ".."]) | LATIN_1
