@@ -53,7 +53,9 @@ def run(command: list[str]) -> None:
 def from_its_bundle(example: Example) -> Iterator[dict[str, str]]:
     """Serve the example's bundle by `flask run`, with its requirements alone."""
     with tempfile.TemporaryDirectory() as scratch:
-        source, bundle, venv = (Path(scratch, name) for name in ("source", "bundle", "venv"))
+        source, bundle, venv = (
+            Path(scratch, name) for name in ("source", "bundle", "venv")
+        )
         shutil.copytree(example.path, source)
         for name in write_manifest(source)["files"]:
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)

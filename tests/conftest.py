@@ -92,8 +92,7 @@ def clients(example, pytestconfig):
         place = PLACES[pytestconfig.getoption("place")]
         urls = stack.enter_context(place.serve(example))
         yield {
-            mount: stack.enter_context(open_client(url))
-            for mount, url in urls.items()
+            mount: stack.enter_context(open_client(url)) for mount, url in urls.items()
         }
 
 

@@ -34,7 +34,9 @@ def requirement_lines(example):
 def test_requirements_are_bounded_and_say_why(example):
     for requirement, reason in requirement_lines(example):
         operators = {specifier.operator for specifier in requirement.specifier}
-        assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
+        assert operators == {">=", "<"}, (
+            f"{requirement} wants a lower and an upper bound"
+        )
         assert reason, f"{requirement} does not say why it is capped"
 
 
