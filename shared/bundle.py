@@ -2,103 +2,92 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from subprocess import CalledProcessError, check_call
+from threading import Thread
 
 from shared.catalogue import EXAMPLES, Example
-
-# `flask run`, ended by the end of its standard input: it cannot outlive its parent.
-FLASK_RUN = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-from flask.cli import main
-main()
-"""
+from shared.client import Client
+from shared.connect.children import Children
 
 
-def write_manifest(directory: Path) -> dict:
+def write_manifest(client: Client, directory: Path) -> dict:
     """Let the rsconnect client write a directory's manifest.json; return its value.
 
-    Raises RuntimeError with what the client says when it refuses the directory.
+    Raises ClientError with what the client says when it refuses the directory.
     """
-    command = ["write-manifest", "api", "--overwrite", "--entrypoint", "app:app"]
-    run([sys.executable, "-m", "rsconnect.main", *command, str(directory)])
+    options = ["--overwrite", "--entrypoint", "app:app"]
+    client.run("write-manifest", "api", *options, str(directory))
     return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
 
 
-def run(command: list[str]) -> None:
-    """Run a command to its end; raise RuntimeError with its output when it fails."""
-    environ = {**os.environ, "RSCONNECT_DISABLE_VERSION_CHECK": "1"}
-    result = subprocess.run(
-        command,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}")
+@contextmanager
+def private_client() -> Iterator[Client]:
+    """The rsconnect client in a temporary home, beside copies of the examples."""
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(tempfile.TemporaryDirectory())
+        children = stack.enter_context(contextlib.closing(Children()))
+        yield Client(Path(root), children)
 
 
 @contextmanager
 def from_its_bundle(example: Example) -> Iterator[dict[str, str]]:
     """Serve the example's bundle by `flask run`, with its requirements alone."""
-    with tempfile.TemporaryDirectory() as scratch:
-        source, bundle, venv = (
-            Path(scratch, name) for name in ("source", "bundle", "venv")
-        )
-        shutil.copytree(example.path, source)
-        for name in write_manifest(source)["files"]:
+    with private_client() as client:
+        source, bundle = client.root / example.directory, client.root / "bundle"
+        for name in write_manifest(client, source)["files"]:
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source / name, bundle / name)
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        run([*uv, "venv", "--python", sys.executable, str(venv)])
+        venv = client.root / "venv"
         python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        requirements = str(bundle / "requirements.txt")
-        run([*uv, "pip", "install", "--python", str(python), "-r", requirements])
-        with flask_run(python, bundle) as url:
+        install = ["pip", "install", "--requirement", str(bundle / "requirements.txt")]
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        check_call([*uv, "venv", "--python", sys.executable, str(venv)])
+        check_call([*uv, *install, "--python", str(python)])
+        flask_run = [str(python), "-m", "flask", "run", "--port", "0"]
+        with running(flask_run, cwd=bundle) as url:
             yield {"root": url}
 
 
 @contextmanager
-def flask_run(python: Path, directory: Path) -> Iterator[str]:
-    """Run `flask run` in a directory on a free port; give its URL.
+def running(command: list[str], **options) -> Iterator[str]:
+    """Run a command that serves with Werkzeug, and give the URL that it prints.
 
     Raises RuntimeError with what it printed when it ends before it serves.
     """
-    with subprocess.Popen(
-        [str(python), "-u", "-c", FLASK_RUN, "run", "--port", "0"],
-        cwd=directory,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    ) as process:
-        try:
-            printed = []
-            for line in process.stdout:
-                printed.append(line)
-                if found := re.search(r"Running on (http://\S+)", line):
-                    break
-            else:
-                raise RuntimeError("flask run ended:\n" + "".join(printed))
-            # Read on, lest its log fill the pipe and block it.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            yield found[1]
-        finally:
-            process.kill()
+    lines = SimpleQueue()
+
+    def read() -> None:
+        # To the end, lest its log fill the pipe and block it.
+        with contextlib.suppress(CalledProcessError):
+            for line in children.run(command, **options):
+                lines.put(line)
+        lines.put(None)
+
+    with contextlib.closing(Children()) as children:
+        Thread(target=read).start()
+        printed = []
+        for line in iter(lines.get, None):
+            printed.append(line)
+            if url := re.search(r"Running on (http://\S+)", line):
+                break
+        else:
+            raise RuntimeError("\n".join([*printed, f"{command} ended."]))
+        yield url[1]
 
 
 if __name__ == "__main__":
-    for example in EXAMPLES:
-        files = write_manifest(example.path)["files"]
-        print(f"{example.directory}/manifest.json lists {len(files)} files")
+    with private_client() as client:
+        for example in EXAMPLES:
+            files = write_manifest(client, example.path)["files"]
+            print(f"{example.directory}/manifest.json lists {len(files)} files")

@@ -7,7 +7,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +21,17 @@ VANITY_MOUNT = "/team/greetings"
 _serial = itertools.count(1)
 
 
+# Serves an example for as long as the context lasts, and gives its base URL, with
+# no slash at the end, for each mount.
+Serve = Callable[[Example], AbstractContextManager[dict[str, str]]]
+
+
 @dataclass(frozen=True)
 class Place:
-    """A way to serve an example.
-
-    `serve(example)` is a context manager that gives `{mount: base URL}`, with one
-    base URL, without a slash at its end, for each name in `mounts`.
-    """
+    """A way to serve examples: its mounts to test, and what opens it for a session."""
 
     mounts: tuple[str, ...]
-    serve: Callable[[Example], AbstractContextManager[dict[str, str]]]
+    open: Callable[[], AbstractContextManager[Serve]]
 
 
 def load(directory: Path) -> Callable:
@@ -79,7 +80,17 @@ def in_a_thread(example: Example) -> Iterator[dict[str, str]]:
         server.server_close()
 
 
+@contextmanager
+def on_connect() -> Iterator[Serve]:
+    """Deploy examples with the README's commands; see `shared.deployment`."""
+    from shared import deployment  # an example's environment does not have the client
+
+    with deployment.server() as (url, key), deployment.deployments(url, key) as deploy:
+        yield deploy
+
+
 PLACES = {
-    "thread": Place(("root", "content"), in_a_thread),
-    "bundle": Place(("root",), from_its_bundle),
+    "thread": Place(("root", "content"), lambda: nullcontext(in_a_thread)),
+    "bundle": Place(("root",), lambda: nullcontext(from_its_bundle)),
+    "connect": Place(("content", "vanity"), on_connect),
 }

@@ -11,6 +11,8 @@ import pytest
 from shared.catalogue import EXAMPLES
 from shared.places import PLACES, load
 
+NAMED_SERVER = os.environ.get("CONNECT_SERVER")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -32,12 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "having(attribute): only for the examples whose catalogue entry has it",
     )
+    config.addinivalue_line(
+        "markers", "standin: about the local Connect; not for a server that is named"
+    )
     wanted = config.getoption("example")
     parts = wanted.split("-") if wanted else [example.id for example in EXAMPLES]
     config.examples = [example for example in EXAMPLES if example.id in parts]
     if not config.examples:
         known = ", ".join(example.id for example in EXAMPLES)
         raise pytest.UsageError(f"--example {wanted} names none of: {known}")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if NAMED_SERVER:
+        return f"server: {NAMED_SERVER}; deselected: what is marked standin"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,7 +72,10 @@ def pytest_collection_modifyitems(
             for marker in item.iter_markers("having")
         )
 
-    deselected = [item for item in items if not has_its_traits(item)]
+    def is_possible(item: pytest.Item) -> bool:
+        return not (NAMED_SERVER and item.get_closest_marker("standin"))
+
+    deselected = [i for i in items if not (has_its_traits(i) and is_possible(i))]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
 
@@ -82,15 +95,25 @@ def app(example):
 def open_client(url: str) -> httpx.Client:
     # Reading the certificates takes longer than the tests of an example.
     verify = url.startswith("https:")
-    return httpx.Client(base_url=url, verify=verify, trust_env=False, timeout=30)
+    key = os.environ.get("CONNECT_API_KEY")
+    headers = {"Authorization": f"Key {key}"} if key else {}
+    return httpx.Client(
+        base_url=url, headers=headers, verify=verify, trust_env=False, timeout=30
+    )
 
 
 @pytest.fixture(scope="session")
-def clients(example, pytestconfig):
+def place(pytestconfig):
+    """What serves an example: a context manager of its URLs."""
+    with PLACES[pytestconfig.getoption("place")].open() as serve:
+        yield serve
+
+
+@pytest.fixture(scope="session")
+def clients(example, place):
     """An HTTP client for each mount at which the example is served."""
     with contextlib.ExitStack() as stack:
-        place = PLACES[pytestconfig.getoption("place")]
-        urls = stack.enter_context(place.serve(example))
+        urls = stack.enter_context(place(example))
         yield {
             mount: stack.enter_context(open_client(url)) for mount, url in urls.items()
         }

@@ -5,7 +5,6 @@ import filecmp
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 
