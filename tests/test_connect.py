@@ -845,9 +845,7 @@ def test_nothing_survives_a_kill_between_deployments(environments):
         assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
-SERVER = (
-    "import sys; from shared.connect.server import LocalConnect; c = LocalConnect(api_key='k')"
-)
+SERVER = "import sys; from shared.connect.server import LocalConnect; c = LocalConnect(api_key='k')"
 SERVER += "; print(c.url, flush=True); sys.stdin.read()"
 SLOW_BUILD = "import os, time; open({!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 

@@ -1,0 +1,1 @@
+"""What each example costs, beside plain Flask, raw WSGI and the guide's own code."""
