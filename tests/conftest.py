@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=sorted(PLACES),
         default="thread",
         help="where the examples are served (default: %(default)s)",
+    )
+    parser.addoption(
+        "--pictures",
+        metavar="DIR",
+        type=lambda name: Path(name).resolve(),
+        help="write the consoles' screenshots there",
     )
 
 
@@ -92,16 +99,6 @@ def app(example):
     return load(example.path)
 
 
-def open_client(url: str) -> httpx.Client:
-    # Reading the certificates takes longer than the tests of an example.
-    verify = url.startswith("https:")
-    key = os.environ.get("CONNECT_API_KEY")
-    headers = {"Authorization": f"Key {key}"} if key else {}
-    return httpx.Client(
-        base_url=url, headers=headers, verify=verify, trust_env=False, timeout=30
-    )
-
-
 @pytest.fixture(scope="session")
 def place(pytestconfig):
     """What serves an example: a context manager of its URLs."""
@@ -110,8 +107,29 @@ def place(pytestconfig):
 
 
 @pytest.fixture(scope="session")
-def clients(example, place):
+def index_url(place):
+    """The index page of the server on which all examples are deployed."""
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(place(example))["content"] for example in EXAMPLES]
+        yield str(httpx.URL(urls[0]).join("/"))
+
+
+@pytest.fixture(scope="session")
+def headers():
+    """What every visitor sends: on a named server content is not public."""
+    key = os.environ.get("CONNECT_API_KEY")
+    return {"Authorization": f"Key {key}"} if key else {}
+
+
+@pytest.fixture(scope="session")
+def clients(example, place, headers):
     """An HTTP client for each mount at which the example is served."""
+
+    def open_client(url: str) -> httpx.Client:
+        options = {"base_url": url, "headers": headers, "trust_env": False}
+        # Reading the certificates takes longer than the tests of an example.
+        return httpx.Client(verify=url.startswith("https:"), timeout=30, **options)
+
     with contextlib.ExitStack() as stack:
         urls = stack.enter_context(place(example))
         yield {
