@@ -19,8 +19,11 @@ werkzeug.urls.url_decode_stream = lambda stream: MultiDict(
 
 from flask_api import FlaskAPI
 from flask_api.exceptions import NotAcceptable
+from flask_api.renderers import BrowsableAPIRenderer
 
 app = FlaskAPI(__name__)
+# Links to the list, where Flask-API's own page links to a foreign host.
+BrowsableAPIRenderer.template = "console.html"
 # Beside this file, in UTF-8, whatever the working directory and the platform.
 path = Path(__file__).with_name("greetings.json")
 try:
@@ -42,7 +45,7 @@ def negotiate():
 @app.after_request
 def add_headers(response):
     # Caches must not give one client's HTML to another that wants JSON.
-    response.vary.add("Accept")
+    response.headers.add("Vary", "Accept")
     # The console's old jQuery would run markup that it finds in a cookie.
     response.headers["Content-Security-Policy"] = "script-src 'self'"
     return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ def deployments(url: str, key: str) -> Iterator[Callable]:
         def deploy(example: Example) -> Iterator[Urls]:
             [command] = (c for c in commands if example.directory in c)
             printed = client.run_command(command, url, key)
+            # What the client remembers would make the next deployment a redeployment.
+            shutil.rmtree(root / example.directory / "rsconnect-python")
             guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
             try:
                 vanity = f"/greetings-{guid[:8]}"

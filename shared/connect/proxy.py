@@ -166,10 +166,9 @@ def exchange(
     new one if the app has closed that: no other request can be sent twice.
     """
     headers = list(headers)
-    connection = (
-        process.idle_connection() if environ["REQUEST_METHOD"] in SAFE else None
-    )
-    if connection and not environ.get("CONTENT_LENGTH"):
+    repeatable = environ["REQUEST_METHOD"] in SAFE and not environ.get("CONTENT_LENGTH")
+    connection = process.idle_connection() if repeatable else None
+    if connection:
         with contextlib.suppress(OSError, http.client.HTTPException):
             return connection, send(connection, environ, headers)
         connection.close()

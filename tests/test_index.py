@@ -1,0 +1,61 @@
+"""The index page of the local Connect, in a real browser."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+pytestmark = pytest.mark.standin
+pytest_plugins = "shared.browser"
+
+PHONE = {"width": 360, "height": 640}
+
+
+@pytest.fixture
+def index(page, index_url):
+    """The page, open in a window as narrow as a phone's."""
+    page.set_viewport_size(PHONE)
+    assert page.goto(index_url).status == 200
+    return page
+
+
+def links_of(page):
+    """The absolute URLs that the page links to."""
+    return page.locator("a[href]").evaluate_all("all => all.map(a => a.href)")
+
+
+def test_index_links_to_each_api_and_console(index, example):
+    content = index.locator(".content", has_text=example.directory)
+    links = set(links_of(content))
+    mounts = {
+        link[: -len(example.list_url)]
+        for link in links
+        if link.endswith(example.list_url)
+    }
+    consoles = [url for url in example.console_urls if "{" not in url]
+    assert mounts
+    assert any({mount + url for url in consoles} <= links for mount in mounts)
+
+
+def test_every_link_of_the_index_works(index, index_url):
+    links = links_of(index)
+    assert links
+    for url in links:
+        assert url.startswith(index_url)
+        assert index.request.get(url).status == 200, url
+
+
+def test_index_asks_for_nothing_but_itself(index):
+    assert [request.url for request in index.requests()] == [index.url]
+    assert index.page_errors() == []
+    assert [log.text for log in index.console_messages() if log.type == "error"] == []
+
+
+def test_index_fits_a_phone(index):
+    width = index.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_index_is_accessible(index, scheme):
+    index.emulate_media(color_scheme=scheme)
+    results = Axe().run(index)
+    assert results.violations_count == 0, results.generate_report()
