@@ -745,8 +745,9 @@ def test_no_request_fails_while_a_content_is_redeployed(connect, publisher, tmp_
     codes = []
 
     def redeploy():
-        for id in ids:
-            task = publisher.post(f"{url}/deploy", json={"bundle_id": id}).json()
+        for bundle_id in ids:
+            body = {"bundle_id": bundle_id}
+            task = publisher.post(f"{url}/deploy", json=body).json()
             codes.append(finished(publisher, task["task_id"])["code"])
 
     wrong, together = [], threading.Barrier(201)
@@ -869,10 +870,9 @@ def test_nothing_survives_a_kill_during_a_build(tmp_path):
             with httpx.Client(headers={"Authorization": "Key k"}) as publisher:
                 guid = publisher.post(url, json={"name": "slow"}).json()["guid"]
                 bundle = make_bundle(files)
-                id = publisher.post(f"{url}/{guid}/bundles", content=bundle).json()[
-                    "id"
-                ]
-                publisher.post(f"{url}/{guid}/deploy", json={"bundle_id": id})
+                upload = publisher.post(f"{url}/{guid}/bundles", content=bundle)
+                body = {"bundle_id": upload.json()["id"]}
+                publisher.post(f"{url}/{guid}/deploy", json=body)
             building = int((tmp_path / "building").read_text("ascii"))
             children = descendants(process)
             assert building in [child.pid for child in children]

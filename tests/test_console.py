@@ -225,13 +225,12 @@ def dialogs(page):
     return texts
 
 
-@pytest.mark.parametrize("lang", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_language_is_shown_as_text(page, dialogs, client, example, lang):
-    url = base_of(client) + example.item_url.format(lang=quote(lang))
-    assert page.goto(url).status == 200
-    shown = re.search(r"\{.*\}", page.locator("pre").last.inner_text(), re.DOTALL)
-    assert contract.parse(shown[0].encode()) == contract.greeting(lang)
-    assert page.locator("pre :is(img, svg, a)").count() == 0
+def test_hostile_language_is_shown_as_text(page, dialogs, client, example):
+    for lang in HOSTILE.values():
+        page.goto(base_of(client) + example.item_url.format(lang=quote(lang)))
+        shown = re.search(r"\{.*\}", page.locator("pre").last.inner_text(), re.DOTALL)
+        assert contract.parse(shown[0].encode()) == contract.greeting(lang)
+        assert page.locator("pre :is(img, svg, a)").count() == 0
     assert dialogs == []
 
 

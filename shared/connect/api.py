@@ -177,8 +177,8 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
     @api.post("/v1/content/<guid>/deploy")
     def deploy(guid):
         content, body = content_or_404(guid), json_object()
-        id = str(body.get("bundle_id") or "")
-        bundle = content.bundle(int(id) if id.isdecimal() else None)
+        bundle_id = str(body.get("bundle_id") or "")
+        bundle = content.bundle(int(bundle_id) if bundle_id.isdecimal() else None)
         task = contents.deploy(
             content, bundle, activate=body.get("activate", True) is not False
         )

@@ -224,10 +224,10 @@ class Contents:
                     raise NotDeployed("The content has been deleted.")
                 with self._lock:
                     self._last_bundle += 1
-                    id = self._last_bundle
-                bundle = Bundle(id, content.directory / str(id), manifest)
+                    number = self._last_bundle
+                bundle = Bundle(number, content.directory / str(number), manifest)
                 aside.rename(bundle.directory)
-                content.bundles[id] = bundle
+                content.bundles[number] = bundle
             return bundle
         finally:
             shutil.rmtree(aside, ignore_errors=True)
