@@ -22,7 +22,7 @@ from flask_api.exceptions import NotAcceptable
 from flask_api.renderers import BrowsableAPIRenderer
 
 app = FlaskAPI(__name__)
-# Links to the list, where Flask-API's own page links to a foreign host.
+# Flask-API's own page links to a foreign host.
 BrowsableAPIRenderer.template = "console.html"
 # Beside this file, in UTF-8, whatever the working directory and the platform.
 path = Path(__file__).with_name("greetings.json")

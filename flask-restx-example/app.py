@@ -11,8 +11,8 @@ from flask_restx.swagger import Swagger
 app = Flask(__name__)
 # Flask-RESTX fails on a request that would be redirected to fewer slashes.
 app.url_map.merge_slashes = False
-# Show the operations, which the console would fold away, and leave the
-# X-Fields header out of the spec: its default is refused.
+# The console would fold the operations away, and the spec would offer a header,
+# X-Fields, of which most values are answered by a 400.
 app.config.update(SWAGGER_UI_DOC_EXPANSION="list", RESTX_MASK_SWAGGER=False)
 
 
