@@ -71,6 +71,26 @@ def test_every_script_of_a_console_can_be_read(consoles, client):
             assert "javascript" in response.headers["Content-Type"], url
 
 
+@pytest.mark.having("console_urls")
+def test_console_has_its_styles(consoles):
+    for page in consoles:
+        rules = "[...document.styleSheets].map(s => s.href && s.cssRules.length)"
+        assert max(filter(None, page.evaluate(rules)), default=0) > 100
+
+
+@pytest.mark.having("spec_url")
+def test_console_fills_the_window_and_has_an_icon(consoles, client):
+    for page in consoles:
+        assert page.locator("body").bounding_box()["x"] == 0
+        icons = page.locator("link[rel=icon]").evaluate_all(
+            "all => all.map(a => a.href)"
+        )
+        assert icons
+        for url in icons:  # else a browser asks for /favicon.ico, outside the mount
+            assert url.startswith(base_of(client) + "/")
+            assert client.get(url).status_code == 200
+
+
 @pytest.mark.having("negotiates")
 def test_links_of_a_page_stay_below_its_mount(consoles, client):
     for page in consoles:
