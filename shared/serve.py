@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -35,11 +34,19 @@ def main() -> None:
             print(f"Local Connect at {connect.url}/", flush=True)
             deploy(connect)
             print_table(connect)
-            threading.Event().wait()
+            wait_for_the_end()
     except KeyboardInterrupt:
         print("\nStopped.")
     except (FileNotFoundError, LookupError) as error:
         sys.exit(str(error))
+
+
+def wait_for_the_end() -> None:
+    """Return once the process that started this one has gone; Ctrl-C comes as an exception."""
+    parent = os.getppid()
+    # tox, when it is ended by a signal, does not pass that on.
+    while os.getppid() == parent:
+        time.sleep(1)
 
 
 def parse() -> argparse.Namespace:

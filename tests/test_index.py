@@ -1,5 +1,7 @@
 """The index page of the local Connect, in a real browser."""
 
+import json
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -59,3 +61,12 @@ def test_index_is_accessible(index, scheme):
     index.emulate_media(color_scheme=scheme)
     results = Axe().run(index)
     assert results.violations_count == 0, results.generate_report()
+
+
+@pytest.mark.having("hello_url")
+def test_who_signs_in_is_greeted_by_name(index, example):
+    index.get_by_role("button", name="Sign in as").click()
+    name = index.locator("header strong").inner_text()
+    index.get_by_role("link", name=f"Hello of {example.directory}").click()
+    greeting = json.loads(index.locator("pre").inner_text())
+    assert greeting == {"message": f"So nice to see you, {name}."}
