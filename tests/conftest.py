@@ -50,11 +50,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.examples:
         known = ", ".join(example.id for example in EXAMPLES)
         raise pytest.UsageError(f"--example {wanted} names none of: {known}")
+    if config.getoption("place") == "connect":
+        from shared.deployment import named_server
+
+        try:
+            named_server()
+        except LookupError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_terminal_summary(terminalreporter) -> None:
     if NAMED_SERVER:
-        return f"server: {NAMED_SERVER}; deselected: what is marked standin"
+        terminalreporter.write_line(
+            f"On {NAMED_SERVER}; left out is what is marked standin, about the local one."
+        )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -118,7 +127,7 @@ def index_url(place):
 def headers():
     """What every visitor sends: on a named server content is not public."""
     key = os.environ.get("CONNECT_API_KEY")
-    return {"Authorization": f"Key {key}"} if key else {}
+    return {"Authorization": f"Key {key}"} if NAMED_SERVER else {}
 
 
 @pytest.fixture(scope="session")
