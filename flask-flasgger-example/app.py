@@ -31,6 +31,12 @@ except (OSError, ValueError, AttributeError) as error:
 swagger = Swagger(app)
 
 
+@app.errorhandler(UnicodeDecodeError)
+def bad_request(error):
+    # The console's page reads the query, and fails on bytes that are not UTF-8.
+    return {"message": "The query is not UTF-8."}, 400
+
+
 @app.route("/greetings/")
 def list_greetings():
     """Example endpoint return all known greetings
