@@ -36,6 +36,7 @@ class AppProcess:
         self._lock = threading.Lock()
         self._requests = 0
         self._retired = False
+        self._stopped = False
         self._idle: deque[http.client.HTTPConnection] = deque()
         # -u: what an app prints is in its log at once.
         command = [str(python), "-u", str(RUNNER), entrypoint]
@@ -91,8 +92,10 @@ class AppProcess:
             self.stop()
 
     def stop(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        with self._lock:
+            self._stopped = True
+        while connection := self.idle_connection():
+            connection.close()
         self._children.end(self._child)
 
     def idle_connection(self) -> http.client.HTTPConnection | None:
@@ -106,4 +109,8 @@ class AppProcess:
         return http.client.HTTPConnection("127.0.0.1", self._port)
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
-        self._idle.append(connection)
+        with self._lock:
+            if not self._stopped:
+                self._idle.append(connection)
+                return
+        connection.close()  # its content was deleted while the answer went out
