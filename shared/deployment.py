@@ -6,16 +6,14 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from shared.bundle import private_client
 from shared.catalogue import Example
-from shared.client import Client
-from shared.connect.children import Children
 from shared.connect.server import LocalConnect
 from shared.readme import console_commands
 
@@ -55,9 +53,7 @@ def deployments(url: str, key: str) -> Iterator[Callable]:
     The content is deleted when that context ends.
     """
     with contextlib.ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        children = stack.enter_context(contextlib.closing(Children()))
-        client = Client(root, children)
+        client = stack.enter_context(private_client())
         add, *commands = console_commands("Deploy")
         client.run_command(add, url, key)
         api = stack.enter_context(
@@ -71,7 +67,7 @@ def deployments(url: str, key: str) -> Iterator[Callable]:
             [command] = (c for c in commands if example.directory in c)
             printed = client.run_command(command, url, key)
             # What the client remembers would make the next deployment a redeployment.
-            shutil.rmtree(root / example.directory / "rsconnect-python")
+            shutil.rmtree(client.root / example.directory / "rsconnect-python")
             guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
             try:
                 vanity = f"/greetings-{guid[:8]}"
