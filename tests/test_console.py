@@ -1,5 +1,6 @@
 """The examples' consoles in a real browser, wherever an example is served."""
 
+import contextlib
 import json
 import re
 import threading
@@ -29,12 +30,13 @@ def open_page(page, url):
 
 
 @pytest.fixture(scope="session")
-def consoles(browser, headers, client, example):
+def consoles(context, client, example):
     """The example's consoles, loaded once for the tests that only look at them."""
-    with browser.new_context(extra_http_headers=headers) as context:
-        for path in example.console_urls:
-            open_page(context.new_page(), base_of(client) + path.format(lang="ar"))
-        yield context.pages
+    with contextlib.ExitStack() as stack:
+        pages = [stack.enter_context(context.new_page()) for _ in example.console_urls]
+        for page, path in zip(pages, example.console_urls):
+            open_page(page, base_of(client) + path.format(lang="ar"))
+        yield pages
 
 
 @pytest.mark.having("console_urls")
@@ -57,7 +59,8 @@ def test_console_asks_only_below_its_mount(consoles, client):
 def test_every_request_of_a_console_is_answered(consoles):
     for request in (request for page in consoles for request in page.requests()):
         assert request.failure is None, request.url
-        assert request.response().status == 200, request.url
+        # 304: the page may show the copy that the one before it was sent.
+        assert request.response().status in (200, 304), request.url
 
 
 @pytest.mark.having("console_urls")
