@@ -7,18 +7,19 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from subprocess import CalledProcessError, check_call
+from subprocess import CalledProcessError
 from threading import Thread
 
 from shared.catalogue import EXAMPLES, Example
 from shared.client import Client
+from shared.connect.bundles import Manifest
 from shared.connect.children import Children
+from shared.connect.environments import Environments
 
 
 def write_manifest(client: Client, directory: Path) -> dict:
@@ -40,21 +41,28 @@ def private_client() -> Iterator[Client]:
         yield Client(Path(root), children)
 
 
+def kept_environments() -> Path | None:
+    """Where the environments of what is deployed stay until the next run: tox's directory."""
+    kept = os.environ.get("TOX_WORK_DIR")
+    return Path(kept, "environments") if kept else None
+
+
 @contextmanager
 def from_its_bundle(example: Example) -> Iterator[dict[str, str]]:
-    """Serve the example's bundle by `flask run`, with its requirements alone."""
-    with private_client() as client:
-        source, bundle = client.root / example.directory, client.root / "bundle"
-        for name in write_manifest(client, source)["files"]:
+    """Serve what manifest.json lists by `flask run`, with its requirements alone."""
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        children = stack.enter_context(contextlib.closing(Children()))
+        bundle = root / "bundle"
+        manifest = json.loads((example.path / "manifest.json").read_text("utf-8"))
+        for name in ("manifest.json", *manifest["files"]):
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / name, bundle / name)
-        venv = client.root / "venv"
-        python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        install = ["pip", "install", "--requirement", str(bundle / "requirements.txt")]
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        check_call([*uv, "venv", "--python", sys.executable, str(venv)])
-        check_call([*uv, *install, "--python", str(python)])
-        flask_run = [str(python), "-m", "flask", "run", "--port", "0"]
+            shutil.copy(example.path / name, bundle / name)
+        environments = Environments(
+            kept_environments() or root / "environments", children
+        )
+        made = environments.build(Manifest(bundle), bundle, print)
+        flask_run = [str(made.python), "-m", "flask", "run", "--port", "0"]
         with running(flask_run, cwd=bundle) as url:
             yield {"root": url}
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 
-from shared.bundle import private_client
+from shared.bundle import kept_environments, private_client
 from shared.catalogue import Example
 from shared.connect.server import LocalConnect
 from shared.readme import console_commands
@@ -39,18 +38,15 @@ def server() -> Iterator[tuple[str, str]]:
     if named := named_server():
         yield named
         return
-    # tox keeps this directory, so that the next run finds the environments built.
-    kept = os.environ.get("TOX_ENV_DIR")
-    environments = Path(kept, "environments") if kept else None
-    with LocalConnect(environments=environments) as connect:
+    with LocalConnect(environments=kept_environments()) as connect:
         yield connect.url, connect.api_key
 
 
 @contextmanager
-def deployments(url: str, key: str) -> Iterator[Callable]:
-    """Give `deploy(example)`: a context manager of its content's base URL by mount.
+def deployments(url: str, key: str) -> Iterator[Callable[[Example], Urls]]:
+    """Give `deploy(example)`, which returns the base URL of its content at each mount.
 
-    The content is deleted when that context ends.
+    Each example is deployed once, and deleted when the context ends.
     """
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(private_client())
@@ -62,20 +58,19 @@ def deployments(url: str, key: str) -> Iterator[Callable]:
             )
         )
 
-        @contextmanager
-        def deploy(example: Example) -> Iterator[Urls]:
+        def delete(guid: str) -> None:
+            api.delete(f"content/{guid}").raise_for_status()
+
+        @functools.cache
+        def deploy(example: Example) -> Urls:
             [command] = (c for c in commands if example.directory in c)
             printed = client.run_command(command, url, key)
-            # What the client remembers would make the next deployment a redeployment.
-            shutil.rmtree(client.root / example.directory / "rsconnect-python")
             guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
-            try:
-                vanity = f"/greetings-{guid[:8]}"
-                path = {"path": f"{vanity}/"}
-                api.put(f"content/{guid}/vanity", json=path).raise_for_status()
-                yield {"content": f"{url}/content/{guid}", "vanity": url + vanity}
-            finally:
-                api.delete(f"content/{guid}").raise_for_status()
+            stack.callback(delete, guid)
+            vanity = f"/greetings-{guid[:8]}"
+            path = {"path": f"{vanity}/"}
+            api.put(f"content/{guid}/vanity", json=path).raise_for_status()
+            return {"content": f"{url}/content/{guid}", "vanity": url + vanity}
 
         yield deploy
 

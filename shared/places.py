@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.bundle import from_its_bundle
 from shared.catalogue import Example
 
 # Where Connect mounts a content: below its GUID, and at a path of one's choice.
@@ -80,17 +79,28 @@ def in_a_thread(example: Example) -> Iterator[dict[str, str]]:
         server.server_close()
 
 
+# What follows needs the client, which an example's environment does not have.
+
+
+@contextmanager
+def from_bundles() -> Iterator[Serve]:
+    """Run what the client would bundle; see `shared.bundle`."""
+    from shared.bundle import from_its_bundle
+
+    yield from_its_bundle
+
+
 @contextmanager
 def on_connect() -> Iterator[Serve]:
     """Deploy examples with the README's commands; see `shared.deployment`."""
-    from shared import deployment  # an example's environment does not have the client
+    from shared import deployment
 
     with deployment.server() as (url, key), deployment.deployments(url, key) as deploy:
-        yield deploy
+        yield lambda example: nullcontext(deploy(example))
 
 
 PLACES = {
     "thread": Place(("root", "content"), lambda: nullcontext(in_a_thread)),
-    "bundle": Place(("root",), lambda: nullcontext(from_its_bundle)),
+    "bundle": Place(("root",), from_bundles),
     "connect": Place(("content", "vanity"), on_connect),
 }

@@ -23,10 +23,12 @@ import psutil
 import pytest
 
 from shared import serve
+from shared.bundle import kept_environments
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 from shared.client import Client, ClientError
 from shared.connect import bundles
 from shared.connect.children import Children
+from shared.connect.environments import Environments
 from shared.connect.server import LocalConnect
 from shared.readme import console_commands
 
@@ -75,7 +77,7 @@ def stream():
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory):
     """A directory of environments, which all servers of this run share."""
-    return tmp_path_factory.mktemp("environments")
+    return kept_environments() or tmp_path_factory.mktemp("environments")
 
 
 @pytest.fixture(scope="session")
@@ -337,6 +339,27 @@ def test_older_python_is_found_when_the_constraint_wants_it(publisher, content):
     assert task["code"] == 0, task["output"]
     record = publisher.get(f"content/{content['guid']}").json()
     assert record["py_version"].startswith(wanted + ".")
+
+
+def test_environment_is_made_once_of_the_requirements_alone(tmp_path):
+    """By two servers that need it at the same time."""
+    bundle = make_bundle({"app.py": ECHO, "requirements.txt": "iniconfig"})
+    manifest = bundles.unpack(io.BytesIO(bundle), tmp_path / "bundle")
+    said = []
+    with contextlib.closing(Children()) as children, ThreadPoolExecutor() as pool:
+        servers = [
+            Environments(tmp_path / "environments", children, ("waitress",))
+            for _ in range(2)
+        ]
+        first, second = pool.map(
+            lambda server: server.build(manifest, tmp_path / "bundle", said.append),
+            servers,
+        )
+    assert first == second
+    assert len([line for line in said if "again" in line]) == 1
+    code = "from importlib.metadata import distributions as d; print(*(i.name for i in d()))"
+    there = subprocess.check_output([first.python, "-c", code], encoding="utf-8")
+    assert sorted(there.split()) == ["iniconfig", "waitress"]
 
 
 # What the client reads: each shape with the function of its source that reads it

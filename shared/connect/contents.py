@@ -184,7 +184,7 @@ class Contents:
         self.tasks: dict[str, Task] = {}
         self.items: dict[str, Content] = {}
         self._children = Children()
-        self._environments = Environments(environments, self._children)
+        self._environments = Environments(environments, self._children, ("waitress",))
         self._directory = data / "contents"
         self._directory.mkdir(parents=True)
         self._make_key = make_key

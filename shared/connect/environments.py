@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from uv import find_uv_bin
@@ -42,13 +42,18 @@ class Environment:
 
 
 class Environments:
-    """Makes environments below one directory, which later servers may use again."""
+    """Makes environments below one directory, which others may use at the same time and later.
 
-    def __init__(self, directory: Path, children: Children) -> None:
+    besides: packages to install after the requirements, such as what serves the app.
+    """
+
+    def __init__(
+        self, directory: Path, children: Children, besides: tuple[str, ...] = ()
+    ) -> None:
         self._directory = directory
         self._children = children
-        self._lock = threading.Lock()
-        self._building: dict[str, threading.Lock] = {}
+        self._besides = besides
+        self._program = find_uv_bin()  # here: two threads must not look at once
         directory.mkdir(parents=True, exist_ok=True)
 
     def build(
@@ -61,9 +66,8 @@ class Environments:
         version, python = self._interpreter(manifest.requires)
         say(f"Python {version} at {python} meets {manifest.requires}")
         directory = self._directory / self._key(manifest, bundle, python, version)
-        with self._lock:
-            building = self._building.setdefault(directory.name, threading.Lock())
-        with building:  # held by those only who need this very environment
+        # Waited for by those only who need this very environment, in whichever process.
+        with FileLock(directory.with_suffix(".lock")):
             if directory.is_dir():
                 say(f"Using the environment {directory.name} again")
             else:
@@ -86,14 +90,8 @@ class Environments:
 
     def _installed(self) -> list[dict]:
         """What uv finds, best first; it warns on stderr of each that does not run."""
-        command = [
-            find_uv_bin(),
-            "python",
-            "list",
-            "--only-installed",
-            "--output-format",
-            "json",
-        ]
+        options = ["--only-installed", "--output-format", "json"]
+        command = [self._program, "python", "list", *options]
         lines = list(self._children.run(command, env=_uv_environment()))
         return json.loads(next(line for line in lines if line.startswith("[")))
 
@@ -101,7 +99,7 @@ class Environments:
         text = (bundle / manifest.requirements).read_text(
             encoding="utf-8", errors="replace"
         )
-        parts = [version, python, text]
+        parts = [version, python, *self._besides, text]
         if REFERS_TO_FILES.search(text):
             parts += sorted(manifest.checksums.values())
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -116,28 +114,15 @@ class Environments:
     ) -> None:
         """Make it aside and rename it, so that a directory with this name is always whole."""
         aside = Path(tempfile.mkdtemp(prefix=".building-", dir=self._directory))
+        venv = ["venv", "--relocatable", "--no-project", "--python", python]
+        install = ["pip", "install", "--python", str(aside)]
+        commands = [[*venv, str(aside)], [*install, "--requirements", requirements]]
+        if self._besides:
+            # On their own, so that they change nothing that the requirements ask for.
+            commands.append([*install, *self._besides])
         try:
-            for arguments in (
-                [
-                    "venv",
-                    "--relocatable",
-                    "--no-project",
-                    "--python",
-                    python,
-                    str(aside),
-                ],
-                [
-                    "pip",
-                    "install",
-                    "--python",
-                    str(aside),
-                    "--requirements",
-                    requirements,
-                ],
-                # On its own, so that it changes nothing that the requirements ask for.
-                ["pip", "install", "--python", str(aside), "waitress"],
-            ):
-                self._uv(arguments, bundle, say)
+            for command in commands:
+                self._uv(command, bundle, say)
             aside.rename(directory)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -146,7 +131,7 @@ class Environments:
     def _uv(self, arguments: list[str], cwd: Path, say: Callable[[str], None]) -> None:
         lines = []
         try:
-            command = [find_uv_bin(), *arguments]
+            command = [self._program, *arguments]
             for line in self._children.run(command, cwd=cwd, env=_uv_environment()):
                 lines.append(line)
                 say(line)
