@@ -104,11 +104,12 @@ def rsconnect(connect, tmp_path_factory):
 @pytest.fixture
 def visitor(connect):
     """An HTTP client without a key."""
-    with httpx.Client(base_url=connect.url, timeout=60) as visitor:
+    # verify: reading the certificates, which http does not need, takes longer than a test.
+    with httpx.Client(base_url=connect.url, timeout=60, verify=False) as visitor:
         yield visitor
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def publisher(connect):
     """An HTTP client below /__api__/v1/, with the key."""
     headers = {"Authorization": f"Key {connect.api_key}"}
@@ -127,8 +128,16 @@ def content(publisher, request):
 
 
 @pytest.fixture
-def echo(publisher, content):
-    """The content, with the echo app deployed."""
+def own_echo(publisher, content):
+    """The content, with the echo app deployed, for a test that changes it."""
+    deploy(publisher, content, make_bundle({"app.py": ECHO}))
+    return content
+
+
+@pytest.fixture(scope="session")
+def echo(publisher):
+    """A content item with the echo app, which the tests only ask."""
+    content = publisher.post("content", json={"name": "echo"}).json()
     deploy(publisher, content, make_bundle({"app.py": ECHO}))
     return content
 
@@ -226,24 +235,24 @@ def test_client_deploys_and_redeploys_the_same_content(
 
 
 def test_client_deploys_to_a_guid_with_variables(
-    rsconnect, publisher, visitor, echo, tmp_path
+    rsconnect, publisher, visitor, own_echo, tmp_path
 ):
     directory = write_app(tmp_path / "app")
     rsconnect.run(
-        *("deploy", "api", "-n", "myserver", "--app-id", echo["guid"]),
+        *("deploy", "api", "-n", "myserver", "--app-id", own_echo["guid"]),
         *("--no-verify", "-E", "GREETING=héllo", "-E", "EMPTY=", directory),
     )
-    variables = ask(visitor, echo)["variables"]
+    variables = ask(visitor, own_echo)["variables"]
     assert (variables["GREETING"], variables["EMPTY"]) == ("héllo", "")
 
 
 def test_client_deploys_a_draft_that_visitors_do_not_see(
-    rsconnect, publisher, visitor, echo, tmp_path
+    rsconnect, publisher, visitor, own_echo, tmp_path
 ):
     directory = write_app(tmp_path / "app", ECHO.replace('"1"', '"draft"'))
-    options = ("-n", "myserver", "--app-id", echo["guid"], "--draft")
+    options = ("-n", "myserver", "--app-id", own_echo["guid"], "--draft")
     output = rsconnect.run("deploy", "api", *options, directory)
-    assert ask(visitor, echo)["version"] == "1"
+    assert ask(visitor, own_echo)["version"] == "1"
     (url,) = re.findall(r"Draft content URL: (\S+)", output)
     draft = visitor.get(url, follow_redirects=True).json()
     assert draft["version"] == "draft"
@@ -251,14 +260,14 @@ def test_client_deploys_a_draft_that_visitors_do_not_see(
 
 
 def test_client_deploys_with_metadata_as_a_multipart_upload(
-    rsconnect, publisher, visitor, echo, tmp_path
+    rsconnect, publisher, visitor, own_echo, tmp_path
 ):
     directory = write_app(tmp_path / "app", ECHO.replace('"1"', '"multipart"'))
     rsconnect.run(
-        *("deploy", "api", "-n", "myserver", "--app-id", echo["guid"]),
+        *("deploy", "api", "-n", "myserver", "--app-id", own_echo["guid"]),
         *("--metadata", "source=test", directory),
     )
-    assert ask(visitor, echo)["version"] == "multipart"
+    assert ask(visitor, own_echo)["version"] == "multipart"
 
 
 def test_client_deploys_a_manifest(rsconnect, publisher, visitor, tmp_path):
@@ -294,16 +303,16 @@ def test_client_is_told_of_a_wrong_key(rsconnect, connect):
     ids=["broken requirements", "bad entrypoint", "missing module"],
 )
 def test_failed_deployment_leaves_what_serves(
-    rsconnect, visitor, echo, tmp_path, requirements, entrypoint, why
+    rsconnect, visitor, own_echo, tmp_path, requirements, entrypoint, why
 ):
     directory = write_app(tmp_path / "app", requirements=requirements)
-    before = ask(visitor, echo)
+    before = ask(visitor, own_echo)
     with pytest.raises(ClientError) as failure:
         rsconnect.run(
-            *("deploy", "api", "-n", "myserver", "--app-id", echo["guid"]),
+            *("deploy", "api", "-n", "myserver", "--app-id", own_echo["guid"]),
             *("--entrypoint", entrypoint, directory),
         )
-    after = ask(visitor, echo)
+    after = ask(visitor, own_echo)
     assert (after["version"], after["pid"]) == ("1", before["pid"])
     # A client that verifies drafts, as from 1.30 on, only names the log.
     told = failure.value.output
@@ -599,24 +608,24 @@ def test_signed_in_browser_is_known_to_content(connect, visitor, echo):
     assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in ask(visitor, echo)["environ"]
 
 
-def test_app_runs_as_on_connect(connect, publisher, visitor, echo):
-    told = ask(visitor, echo)
+def test_app_runs_as_on_connect(connect, publisher, visitor, own_echo):
+    told = ask(visitor, own_echo)
     variables = told["variables"]
     assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
-    assert variables["CONNECT_CONTENT_GUID"] == echo["guid"]
+    assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
     assert variables["CONNECT_SERVER"] == f"{connect.url}/"
     assert variables["LANG"] == "C.UTF-8"
     assert told["files"][-3:] == ["app.py", "manifest.json", "requirements.txt"]
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     assert visitor.get("/__api__/v1/user", headers=key).json()["username"] == "admin"
-    publisher.delete(f"content/{echo['guid']}")
+    publisher.delete(f"content/{own_echo['guid']}")
     assert visitor.get("/__api__/v1/user", headers=key).status_code == 401
 
 
-def test_both_mounts_lead_to_one_process(publisher, visitor, echo):
-    url = f"content/{echo['guid']}/vanity"
+def test_both_mounts_lead_to_one_process(publisher, visitor, own_echo):
+    url = f"content/{own_echo['guid']}/vanity"
     assert publisher.put(url, json={"path": "/team/echo/"}).status_code == 200
-    mount = f"/content/{echo['guid']}"
+    mount = f"/content/{own_echo['guid']}"
     told = [visitor.get(f"{m}/a").json() for m in (mount, "/team/echo") * 2]
     names = [t["environ"]["SCRIPT_NAME"] for t in told]
     assert names == [mount, "/team/echo"] * 2
@@ -693,19 +702,19 @@ def test_answer_is_passed_on_as_it_comes(visitor, echo):
         assert b"".join(parts) == b"second"
 
 
-def test_dead_app_is_reported_and_started_again(visitor, echo):
-    before = ask(visitor, echo)
-    dead = visitor.get(f"{echo['content_url']}crash")
+def test_dead_app_is_reported_and_started_again(visitor, own_echo):
+    before = ask(visitor, own_echo)
+    dead = visitor.get(f"{own_echo['content_url']}crash")
     assert dead.status_code == 502
     (log,) = re.findall(r"http\S+/logs", dead.text)
     assert "was asked for /" in visitor.get(log).text
-    after = ask(visitor, echo)
+    after = ask(visitor, own_echo)
     assert after["pid"] != before["pid"]
     os.kill(after["pid"], signal.SIGKILL)
     psutil.wait_procs(
         [psutil.Process(after["pid"])] if psutil.pid_exists(after["pid"]) else []
     )
-    assert ask(visitor, echo)["pid"] != after["pid"]
+    assert ask(visitor, own_echo)["pid"] != after["pid"]
 
 
 def test_log_is_where_the_client_says(visitor, echo):
@@ -716,25 +725,25 @@ def test_log_is_where_the_client_says(visitor, echo):
     assert "is active" in log.text
 
 
-def test_deleted_content_is_gone(connect, publisher, visitor, echo):
-    pid = ask(visitor, echo)["pid"]
-    assert publisher.delete(f"content/{echo['guid']}").status_code == 204
+def test_deleted_content_is_gone(connect, publisher, visitor, own_echo):
+    pid = ask(visitor, own_echo)["pid"]
+    assert publisher.delete(f"content/{own_echo['guid']}").status_code == 204
     assert not psutil.pid_exists(pid)
-    assert visitor.get(echo["content_url"]).status_code == 404
-    assert publisher.get(f"content/{echo['guid']}").status_code == 404
-    assert not (connect.data / "contents" / echo["guid"]).exists()
+    assert visitor.get(own_echo["content_url"]).status_code == 404
+    assert publisher.get(f"content/{own_echo['guid']}").status_code == 404
+    assert not (connect.data / "contents" / own_echo["guid"]).exists()
 
 
-def test_replaced_app_answers_what_it_was_asked(publisher, visitor, echo, tmp_path):
+def test_replaced_app_answers_what_it_was_asked(publisher, visitor, own_echo, tmp_path):
     os.mkfifo(tmp_path / "hold")
-    old, answers = ask(visitor, echo)["pid"], []
+    old, answers = ask(visitor, own_echo)["pid"], []
     url = f"/hold?{tmp_path}/hold"
-    asking = threading.Thread(target=lambda: answers.append(ask(visitor, echo, url)))
+    asking = threading.Thread(target=lambda: answers.append(ask(visitor, own_echo, url)))
     asking.start()
     with open(tmp_path / "hold", "wb"):  # opens once the app reads
         new = make_bundle({"app.py": ECHO.replace('"1"', '"2"')})
-        deploy(publisher, echo, new)
-        assert ask(visitor, echo)["version"] == "2"
+        deploy(publisher, own_echo, new)
+        assert ask(visitor, own_echo)["version"] == "2"
         assert psutil.pid_exists(old)
     asking.join()
     assert [answer["version"] for answer in answers] == ["1"]
@@ -742,11 +751,11 @@ def test_replaced_app_answers_what_it_was_asked(publisher, visitor, echo, tmp_pa
         psutil.Process(old).wait(timeout=10)
 
 
-def test_index_links_what_is_deployed(visitor, publisher, echo):
-    publisher.patch(f"content/{echo['guid']}", json={"title": "<b>Echo</b>"})
+def test_index_links_what_is_deployed(visitor, publisher, own_echo):
+    publisher.patch(f"content/{own_echo['guid']}", json={"title": "<b>Echo</b>"})
     page = visitor.get("/").text
     assert "&lt;b&gt;Echo&lt;/b&gt;" in page and "<b>Echo" not in page
-    assert f'href="/content/{echo["guid"]}/"' in page
+    assert f'href="/content/{own_echo["guid"]}/"' in page
     assert "running" in page and "Sign in as admin" in page
 
 
