@@ -29,6 +29,7 @@ from shared.client import Client, ClientError
 from shared.connect import bundles
 from shared.connect.children import Children
 from shared.connect.environments import Environments
+from shared.connect.runner import CONNECTIONS
 from shared.connect.server import LocalConnect
 from shared.readme import console_commands
 
@@ -692,6 +693,14 @@ def test_request_and_answer_pass_whole(visitor, echo):
     moved = visitor.get(f"{url}moved")
     assert moved.headers["location"] == f"/content/{echo['guid']}/here"
     assert moved.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+def test_unsafe_requests_do_not_pile_up_connections(visitor, echo):
+    for _ in range(CONNECTIONS + 5):
+        assert visitor.post(echo["content_url"]).status_code == 200
+    app = psutil.Process(ask(visitor, echo)["pid"])
+    states = [connection.status for connection in app.net_connections("tcp")]
+    assert 0 < states.count(psutil.CONN_ESTABLISHED) <= CONNECTIONS
 
 
 def test_answer_is_passed_on_as_it_comes(visitor, echo):

@@ -10,6 +10,7 @@ from collections import deque
 from pathlib import Path
 
 from .children import Children
+from .runner import CONNECTIONS
 
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to become ready
@@ -109,8 +110,10 @@ class AppProcess:
         return http.client.HTTPConnection("127.0.0.1", self._port)
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
+        """Use it for a later request, unless there are enough, or its content was deleted."""
         with self._lock:
-            if not self._stopped:
+            # A request that is not safe always brings a new one.
+            if not self._stopped and len(self._idle) < CONNECTIONS:
                 self._idle.append(connection)
                 return
-        connection.close()  # its content was deleted while the answer went out
+        connection.close()
