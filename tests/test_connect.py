@@ -747,7 +747,9 @@ def test_replaced_app_answers_what_it_was_asked(publisher, visitor, own_echo, tm
     os.mkfifo(tmp_path / "hold")
     old, answers = ask(visitor, own_echo)["pid"], []
     url = f"/hold?{tmp_path}/hold"
-    asking = threading.Thread(target=lambda: answers.append(ask(visitor, own_echo, url)))
+    asking = threading.Thread(
+        target=lambda: answers.append(ask(visitor, own_echo, url))
+    )
     asking.start()
     with open(tmp_path / "hold", "wb"):  # opens once the app reads
         new = make_bundle({"app.py": ECHO.replace('"1"', '"2"')})
