@@ -1,5 +1,6 @@
 """The examples' specs say what the APIs do: valid, in agreement, and fuzzed over HTTP."""
 
+import contextlib
 import os
 import random
 import re
@@ -150,20 +151,37 @@ SEEDS = {"root": 1, "content": 1, "vanity": None}
 ENOUGH = 1000
 
 
-def test_schemathesis_finds_nothing(client, headers, example, mount, tmp_path):
-    seed = SEEDS[mount] or random.SystemRandom().randrange(2**32)
-    url = str(client.base_url).rstrip("/") + example.spec_url
-    command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--checks=all"]
-    command += [f"--seed={seed}", "--max-examples=160", "--generation-database=none"]
-    command += [f"--header={name}: {value}" for name, value in headers.items()]
-    run = subprocess.run(
-        [*command, "--no-color"],
-        cwd=tmp_path,  # without a schemathesis.toml, which could loosen a check
-        env={**os.environ, "PYTHONUTF8": "1"},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-    )
-    print(*run.args, run.stdout, run.stderr)
-    assert run.returncode == 0
-    assert int(re.search(r"(\d+) generated, \1 passed", run.stdout)[1]) >= ENOUGH
+@pytest.fixture(scope="session")
+def fuzzers(clients, headers, example, tmp_path_factory):
+    """Schemathesis at work on each mount, at all at the same time."""
+
+    def start(mount):
+        seed = SEEDS[mount] or random.SystemRandom().randrange(2**32)
+        url = str(clients[mount].base_url).rstrip("/") + example.spec_url
+        command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--checks=all"]
+        command += [f"--seed={seed}", "--max-examples=160", "--no-color"]
+        command += ["--generation-database=none"]
+        command += [f"--header={name}: {value}" for name, value in headers.items()]
+        return subprocess.Popen(
+            command,
+            # Without a schemathesis.toml, which could loosen a check.
+            cwd=tmp_path_factory.mktemp(mount),
+            env={**os.environ, "PYTHONUTF8": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+
+    with contextlib.ExitStack() as stack:
+        fuzzers = {}
+        for mount in clients:
+            fuzzers[mount] = stack.enter_context(start(mount))
+            stack.callback(fuzzers[mount].kill)
+        yield fuzzers
+
+
+def test_schemathesis_finds_nothing(fuzzers, mount):
+    report, _ = fuzzers[mount].communicate()
+    print(*fuzzers[mount].args, report)
+    assert fuzzers[mount].returncode == 0
+    assert int(re.search(r"(\d+) generated, \1 passed", report)[1]) >= ENOUGH
