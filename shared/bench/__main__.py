@@ -54,6 +54,7 @@ README = ROOT / "README.md"
 MARKERS = ("<!-- bench -->", "<!-- /bench -->")
 
 SIZES = (len(GREETINGS), 1_000, 10_000)
+STARTS = 20  # processes of each app whose import is measured
 TURNS = 20  # values that each round takes of each request
 VALUE = 0.005  # seconds of work, at least, that make one value
 CLIENTS = 4  # connections that are kept, each with a request under way
@@ -203,8 +204,22 @@ class Results:
         ).dump(str(file), replace=True)
 
 
+def measure_starts(apps: list[App], results: Results) -> None:
+    """Measure the import and the memory of fresh processes, each time in another order."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as root:
+        for app in apps:
+            set_up(app, SIZES[0], Path(root, app.name))
+        for start in range(1 + STARTS):
+            say(f"start {start} of {STARTS}" if start else "compiling")
+            for app in random.sample(apps, len(apps)):
+                with contextlib.closing(Worker(Path(root, app.name))) as worker:
+                    if start:
+                        results.add(app, "import", worker.imported)
+                        results.add(app, "memory", worker.resident)
+
+
 def measure(apps: list[App], rounds: int, results: Results) -> None:
-    """Measure the requests in process, the import and the memory."""
+    """Measure the requests in process."""
     calls: dict[tuple[str, str], int] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as root:
         directories = {}
@@ -221,10 +236,6 @@ def measure(apps: list[App], rounds: int, results: Results) -> None:
                         worker = Worker(directories[app.name, size])
                         stack.callback(worker.close)
                         workers[app] = worker
-                        # The first round's import also compiles.
-                        if size == SIZES[0] and step:
-                            results.add(app, "import", worker.imported)
-                            results.add(app, "memory", worker.resident)
                     take_turns(workers, size, calls, results)
 
 
@@ -430,11 +441,11 @@ def parse() -> argparse.Namespace:
         type=int,
         default=4,
         metavar="N",
-        help="fresh processes of each app (default: %(default)s, two at least)",
+        help="rounds of requests, each by fresh processes (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    if arguments.rounds < 2:
-        parser.error("--rounds: two at least, since the first also compiles")
+    if arguments.rounds < 1:
+        parser.error("--rounds: one at least")
     if arguments.output and not arguments.output.parent.is_dir():
         parser.error(f"--output: there is no directory {arguments.output.parent}")
     return arguments
@@ -447,6 +458,7 @@ def main() -> None:
         around_the_table()  # before the work of minutes, rather than after
     apps, results = all_apps(), Results()
     try:
+        measure_starts(apps, results)
         measure(apps, arguments.rounds, results)
         deployed = [a for a in apps if a.source.is_dir() or a.name == "plain Flask"]
         measure_connect(deployed, arguments.rounds, results)
