@@ -5,8 +5,6 @@ import re
 import shutil
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from shared.places import load
@@ -169,67 +167,3 @@ def test_odd_query_or_host_breaks_no_page(app, example, odd):
         environ.update(odd, PATH_INFO=url.format(lang="en"))
         _, status, _ = run_wsgi_app(app, environ, buffered=True)
         assert int(status.split()[0]) < 500
-
-
-def words_of(app):
-    """The words that the app's own routes are made of."""
-    rules = (str(rule) for rule in app.url_map.iter_rules())
-    return sorted(
-        {word for rule in rules for word in rule.split("/") if "<" not in word}
-    )
-
-
-LATIN_1 = st.text(st.characters(max_codepoint=255), max_size=20)
-HEADER = LATIN_1.map(lambda text: re.sub(r"[\r\n\0]", "", text))
-JSON_VALUE = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["user", "x"]), inner)
-    ),
-    max_leaves=5,
-).map(lambda value: json.dumps(value, ensure_ascii=False).encode().decode("latin-1"))
-MEDIA_TYPE = st.sampled_from(
-    ["*/*", "text/html", "application/json", "text/*", "image/png", "a", "/", ";q=0"]
-)
-HEADERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "HTTP_ACCEPT": st.lists(MEDIA_TYPE | HEADER, max_size=3).map(",".join),
-        "HTTP_X_FIELDS": st.text("{}*,:langtex ", max_size=12) | HEADER,
-        "HTTP_RSTUDIO_CONNECT_CREDENTIALS": JSON_VALUE | HEADER,
-        "HTTP_COOKIE": HEADER,
-        "HTTP_HOST": st.sampled_from(["localhost", "", "a b", "[::1", "é", "x:y"])
-        | HEADER,
-        "HTTP_RANGE": st.sampled_from(["bytes=0-1", "bytes=9-", "bytes=-", "x"]),
-        "HTTP_IF_MODIFIED_SINCE": HEADER,
-        "CONTENT_TYPE": st.sampled_from(
-            [
-                "application/json",
-                "application/x-www-form-urlencoded",
-                "multipart/form-data",
-                "multipart/form-data; boundary=x",
-            ]
-        )
-        | HEADER,
-        "QUERY_STRING": HEADER,
-        "SCRIPT_NAME": st.sampled_from(["/content/x", "/é".encode().decode("latin-1")]),
-    },
-)
-METHOD = st.sampled_from(
-    ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"]
-)
-BODY = st.binary(max_size=40) | st.sampled_from(
-    [b"_method=PUT", b"_method=BREW", b"_method=\xff", b"_content=x&_content_type=y"]
-)
-
-
-# A busy machine is no reason to fail.
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data(), method=METHOD, headers=HEADERS, body=BODY)
-def test_no_request_breaks_the_app(app, data, method, headers, body):
-    segment = st.sampled_from([*words_of(app), "en", "", ".", ".."]) | LATIN_1
-    path = "/" + "/".join(data.draw(st.lists(segment, max_size=5), label="path"))
-    environ = EnvironBuilder(method=method, data=body).get_environ()
-    environ.update(headers, PATH_INFO=path)
-    body, status, _ = run_wsgi_app(app, environ, buffered=True)
-    assert int(status.split()[0]) < 500

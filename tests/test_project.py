@@ -49,7 +49,7 @@ def tox():
 
 def test_tox_has_an_environment_for_the_example(example, tox):
     deps = tox["testenv"]["deps"].splitlines()
-    line = f"{example.id},bench: -r {example.directory}/requirements.txt"
+    line = f"{example.id},fuzz,bench: -r {example.directory}/requirements.txt"
     assert line in deps, f"tox.ini, [testenv] deps lacks: {line}"
     factors = tox["tox"]["env_list"].replace("{", ",").replace("}", ",").split(",")
     assert factors.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
