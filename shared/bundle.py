@@ -16,7 +16,7 @@ from subprocess import CalledProcessError
 from threading import Thread
 
 from shared.catalogue import EXAMPLES, Example
-from shared.client import Client
+from shared.client import Client, private_client
 from shared.connect.bundles import Manifest
 from shared.connect.children import Children
 from shared.connect.environments import Environments
@@ -30,15 +30,6 @@ def write_manifest(client: Client, directory: Path) -> dict:
     options = ["--overwrite", "--entrypoint", "app:app"]
     client.run("write-manifest", "api", *options, str(directory))
     return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-
-
-@contextmanager
-def private_client() -> Iterator[Client]:
-    """The rsconnect client in a temporary home, beside copies of the examples."""
-    with contextlib.ExitStack() as stack:
-        root = stack.enter_context(tempfile.TemporaryDirectory())
-        children = stack.enter_context(contextlib.closing(Children()))
-        yield Client(Path(root), children)
 
 
 def kept_environments() -> Path | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .catalogue import EXAMPLES
@@ -74,6 +78,15 @@ class Client:
             if option in arguments:
                 arguments[arguments.index(option) + 1] = value
         return self.run(*arguments)
+
+
+@contextmanager
+def private_client() -> Iterator[Client]:
+    """The rsconnect client in a temporary home, beside copies of the examples."""
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(tempfile.TemporaryDirectory())
+        children = stack.enter_context(contextlib.closing(Children()))
+        yield Client(Path(root), children)
 
 
 def installed() -> str:

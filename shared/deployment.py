@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import httpx
 
-from shared.bundle import kept_environments, private_client
+from shared.bundle import kept_environments
 from shared.catalogue import Example
+from shared.client import private_client
 from shared.connect.server import LocalConnect
 from shared.readme import console_commands
 

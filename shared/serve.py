@@ -8,14 +8,12 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from .catalogue import EXAMPLES
-from .client import Client, ClientError, installed
-from .connect.children import Children
+from .client import ClientError, installed, private_client
 from .connect.server import LocalConnect
 from .readme import console_commands
 
@@ -100,10 +98,8 @@ def deploy(connect: LocalConnect) -> None:
     if missing := {example.directory for example in EXAMPLES} - set(deploying):
         sys.exit(f"README.md does not say how to deploy {', '.join(sorted(missing))}.")
     with contextlib.ExitStack() as stack:
-        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="serve-"))
         pool = stack.enter_context(ThreadPoolExecutor(AT_A_TIME))
-        children = stack.enter_context(contextlib.closing(Children()))
-        client = Client(Path(root), children)
+        client = stack.enter_context(private_client())
 
         def run(command: str) -> float:
             began = time.monotonic()

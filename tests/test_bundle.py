@@ -9,8 +9,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from shared import contract
-from shared.bundle import private_client, running, write_manifest
+from shared.bundle import running, write_manifest
 from shared.catalogue import EXAMPLES
+from shared.client import private_client
 from shared.readme import console_commands
 
 

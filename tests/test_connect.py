@@ -25,7 +25,7 @@ import pytest
 from shared import serve
 from shared.bundle import kept_environments
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
-from shared.client import Client, ClientError
+from shared.client import ClientError, private_client
 from shared.connect import bundles
 from shared.connect.children import Children
 from shared.connect.environments import Environments
@@ -92,10 +92,9 @@ def connect(tmp_path_factory, environments):
 
 
 @pytest.fixture(scope="session")
-def rsconnect(connect, tmp_path_factory):
+def rsconnect(connect):
     """The client in a home of its own, which knows the server as `myserver`."""
-    with contextlib.closing(Children()) as children:
-        client = Client(tmp_path_factory.mktemp("client"), children)
+    with private_client() as client:
         for command in console_commands("Deploy"):
             if command.startswith("rsconnect add"):
                 client.run_command(command, connect.url, connect.api_key)
