@@ -1,35 +1,26 @@
-"""The endpoints below /__api__/ that the client asks for, and 501 for all others."""
+"""The endpoints below /__api__/ that the rsconnect client uses, and 501 for all others."""
 
 from __future__ import annotations
 
+import json
 import re
 
-from flask import Blueprint, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Blueprint, abort, g, request, send_file
 
-from .bundles import BundleError
-from .contents import Content, Contents, NotDeployed
-from .users import InvalidKey, Users
+from .contents import Bundle, Content, Contents
+from .users import Users
 
-VERSION = "2025.12.0"  # drafts since 2025.06, metadata with an upload since 2025.12
-WAIT_SECONDS = 30  # at most, for one answer about a task
+VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
+WAIT_SECONDS = 30  # the longest wait for a task's next lines
+NAME = re.compile(r"[\w.-]{3,64}", re.ASCII)
 VANITY = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
-RESERVED = ("/__api__", "/content", "/connect", "/sign-in", "/sign-out")
+RESERVED = {"__api__", "content", "connect", "sign-in", "sign-out"}  # first segments
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class Refused(Exception):
-    """A request that is answered with an error: its status, and what is wrong."""
-
-    def __init__(self, status: int, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code or status  # invented, but for 30
-
-
-def record(content: Content, url: str) -> dict:
-    """A content item as v1/content gives it: what `ContentItemV1` in the client's models.py reads."""
+def content_record(content: Content, url: str) -> dict:
+    """A content item with the keys of `ContentItemV1` in the client's models.py."""
     bundle = content.active
-    latest = bundle or next(iter(content.bundles.values()), None)
     return {
         "guid": content.guid,
         "id": content.guid,
@@ -37,7 +28,8 @@ def record(content: Content, url: str) -> dict:
         "title": content.title,
         "description": content.description,
         "access_type": "all",
-        "app_mode": "python-api" if latest else "unknown",
+        "owner_guid": content.owner.guid,
+        "app_mode": "python-api" if content.bundles else "unknown",
         "bundle_id": str(bundle.id) if bundle else None,
         "py_version": bundle.environment.version if bundle else None,
         "created_time": content.created,
@@ -48,172 +40,197 @@ def record(content: Content, url: str) -> dict:
     }
 
 
+def bundle_record(content: Content, bundle: Bundle) -> dict:
+    return {
+        "id": str(bundle.id),
+        "content_guid": content.guid,
+        "created_time": bundle.created,
+        "active": bundle is content.active,
+    }
+
+
+def json_body(kind: type) -> dict | list:
+    """The request's JSON body; aborts unless it is of the `kind`, and can be stored."""
+    try:
+        body = json.loads(request.get_data())
+        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate cannot
+    except (ValueError, RecursionError) as error:
+        abort(400, f"The body is not JSON: {error}")
+    if not isinstance(body, kind):
+        abort(400, f"The body is not a JSON {'object' if kind is dict else 'array'}.")
+    return body
+
+
+def text_of(body: dict, key: str) -> str | None:
+    """A text of a JSON object, None without one; aborts when it is something else."""
+    value = body.get(key)
+    if not isinstance(value, (str, type(None))) or len(value or "") > 1000:
+        abort(400, f"{key} is not a text of at most 1,000 characters.")
+    return value
+
+
 def create_api(contents: Contents, users: Users) -> Blueprint:
-    """The blueprint of /__api__/."""
+    """Return the blueprint of /__api__/."""
     api = Blueprint("api", __name__, url_prefix="/__api__")
 
-    def content_or_404(guid: str) -> Content:
-        content = contents.items.get(guid)
-        if content is None:
-            raise Refused(404, "There is no content with this GUID.")
-        return content
+    def find_bundle(content: Content, id: object) -> Bundle:
+        """Return a bundle by the id that a client sent, the active one for None."""
+        if id is not None and not (isinstance(id, str) and re.fullmatch(r"\d{1,9}", id)):
+            abort(400, f"{str(id)[:50]!r} is not a bundle's id.")
+        return content.bundle(id and int(id))
 
-    def json_object() -> dict:
-        body = request.get_json(force=True)
-        if not isinstance(body, dict):
-            raise Refused(400, "The request's body is not a JSON object.")
-        return body
+    def changes(body: dict) -> dict[str, str]:
+        """What a client may set, checked; aborts for anything else."""
+        if body.get("access_type", "all") != "all":
+            abort(501, "Not implemented here: access_type other than 'all' (public).")
+        if unknown := sorted(set(body) - {"name", "access_type", "title", "description"}):
+            abort(501, f"Not implemented here: {', '.join(unknown)[:200]}.")
+        return {key: text_of(body, key) for key in ("title", "description") if key in body}
+
+    def update(content: Content, changed: dict[str, str]) -> dict:
+        """Set what `changes` returned, and return the record."""
+        vars(content).update(changed)
+        return content_record(content, contents.url)
 
     @api.before_request
-    def need_key():
-        if request.endpoint == "api.server_settings":
-            return
-        try:
-            g.user = users.by_key(request.environ)
-        except InvalidKey:
-            raise Refused(401, "The API key is not valid.", 30) from None
-        if g.user is None:
-            raise Refused(401, "This needs an API key.", 30)
+    def check_key():
+        if request.endpoint != "api.server_settings":
+            g.user = users.authorized(request.headers.get("Authorization", ""))
+            if g.user is None:
+                abort(401, "This needs an API key.")
 
     @api.get("/server_settings")
     def server_settings():
         return {"version": VERSION}
 
+    @api.get("/v1/server_settings/python")
+    def python_settings():
+        versions = contents.environments.pythons()
+        installations = [{"version": version, "publishable": True} for version in versions]
+        return {"installations": installations, "api_enabled": True}
+
     @api.get("/v1/user")
     def user():
-        return {"username": g.user.name, "user_role": "administrator"}
+        return {"guid": g.user.guid, "username": g.user.name, "user_role": "administrator"}
 
     @api.get("/v1/content")
     def list_contents():
-        name = request.args.get("name")
-        found = [c for c in contents.items.values() if name is None or c.name == name]
-        return jsonify([record(content, contents.url) for content in found])
+        records = [content_record(item, contents.url) for item in list(contents.items.values())]
+        for key in ("name", "owner_guid"):
+            if wanted := request.args.get(key):
+                records = [record for record in records if record[key] == wanted]
+        return records
 
     @api.post("/v1/content")
     def create_content():
-        name = json_object().get("name")
-        if not isinstance(name, str) or not re.fullmatch(
-            r"[\w.-]{3,64}", name, re.ASCII
-        ):
-            raise Refused(400, "A name has 3 to 64 letters, digits, '.', '_' or '-'.")
-        content = contents.create(name)
+        body = json_body(dict)
+        name, changed = text_of(body, "name") or "", changes(body)
+        if not NAME.fullmatch(name):
+            abort(400, "A name has 3 to 64 letters, digits, '.', '_' or '-'.")
+        content = contents.create(name, g.user)
         if content is None:
-            raise Refused(409, f"The name {name} is in use.")
-        return record(content, contents.url)
+            abort(409, f"The name {name} is in use.")
+        return update(content, changed)
 
     @api.get("/v1/content/<guid>")
     def get_content(guid):
-        return record(content_or_404(guid), contents.url)
+        return content_record(contents.get(guid), contents.url)
 
     @api.patch("/v1/content/<guid>")
     def update_content(guid):
-        content, body = content_or_404(guid), json_object()
-        if body.pop("access_type", "all") != "all":
-            raise Refused(501, "Only content that is public is implemented here.")
-        if unknown := set(body) - {"title", "description"}:
-            raise Refused(
-                501, f"Not implemented here: setting {', '.join(sorted(unknown))}."
-            )
-        content.title = body.get("title", content.title)
-        content.description = body.get("description", content.description)
-        return record(content, contents.url)
+        body = json_body(dict)
+        if "name" in body:
+            abort(501, "Not implemented here: another name.")
+        return update(contents.get(guid), changes(body))
 
     @api.delete("/v1/content/<guid>")
     def delete_content(guid):
-        content = content_or_404(guid)
-        contents.delete(content)
-        users.remove_key(content.key)
+        contents.delete(contents.get(guid))
         return "", 204
 
+    @api.get("/v1/content/<guid>/environment")
+    def list_variables(guid):
+        return sorted(contents.get(guid).variables)
+
     @api.patch("/v1/content/<guid>/environment")
-    def set_environment(guid):
-        content, variables = content_or_404(guid), request.get_json(force=True)
-        try:
-            changes = {str(item["name"]): item["value"] for item in variables}
-        except (TypeError, KeyError):
-            raise Refused(400, 'The body is not a list of {"name", "value"}.') from None
-        if any(
-            "=" in name or "\0" in f"{name}{value}" for name, value in changes.items()
-        ):
-            raise Refused(400, "A name or a value cannot be set.")
-        merged = {**content.environment, **changes}
-        content.environment = {
-            name: str(v) for name, v in merged.items() if v is not None
-        }
-        contents.restart(content)
-        return jsonify(sorted(content.environment))
+    def set_variables(guid):
+        content, items = contents.get(guid), json_body(list)
+        changes = {}
+        for item in items:
+            if not isinstance(item, dict):
+                abort(400, 'The body is not a list of {"name", "value"}.')
+            name, value = text_of(item, "name") or "", item.get("value")
+            if not name or "=" in name or "\0" in name or not is_value(value):
+                abort(400, f"The variable {name[:50]!r} cannot be set.")
+            changes[name] = value
+        merged = {**content.variables, **changes}
+        content.variables = {name: value for name, value in merged.items() if value is not None}
+        for bundle in list(content.bundles.values()):
+            bundle.retire()
+        return sorted(content.variables)
 
-    @api.route("/v1/content/<guid>/vanity", methods=["GET", "PUT", "DELETE"])
-    def vanity(guid):
-        content = content_or_404(guid)
-        if request.method == "PUT":
-            content.vanity = checked_vanity(content, str(json_object().get("path")))
-        elif content.vanity is None:
-            raise Refused(404, "The content has no vanity path.")
-        if request.method == "DELETE":
-            content.vanity = None
-            return "", 204
-        return {"content_guid": guid, "path": content.vanity + "/"}
+    @api.put("/v1/content/<guid>/vanity")
+    def set_vanity(guid):
+        content, path = contents.get(guid), text_of(json_body(dict), "path") or ""
+        content.vanity = check_vanity(content, path)
+        return {"content_guid": guid, "path": f"{content.vanity}/"}
 
-    def checked_vanity(content: Content, path: str) -> str:
+    def check_vanity(content: Content, path: str) -> str:
         path = path.rstrip("/")
-        if not VANITY.fullmatch(path) or path.startswith(RESERVED):
-            raise Refused(400, f"{path or '/'} cannot be a vanity path.")
-        taken = {c.vanity for c in contents.items.values() if c is not content} - {None}
-        for other in taken:
-            shorter, longer = sorted((f"{path}/", f"{other}/"), key=len)
+        if not VANITY.fullmatch(path) or path.split("/")[1] in RESERVED:
+            abort(400, f"{path[:50] or '/'} cannot be a vanity path.")
+        for other in list(contents.items.values()):
+            if other is content or other.vanity is None:
+                continue
+            shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
             if longer.startswith(shorter):
-                raise Refused(409, f"{path} is in the way of {other}.")
+                abort(409, f"{path} conflicts with {other.vanity}.")
         return path
+
+    @api.get("/v1/content/<guid>/bundles")
+    def list_bundles(guid):
+        content = contents.get(guid)
+        return [bundle_record(content, bundle) for bundle in list(content.bundles.values())]
 
     @api.post("/v1/content/<guid>/bundles")
     def upload(guid):
-        content = content_or_404(guid)
-        multipart = request.mimetype == "multipart/form-data"
-        archive = request.files["archive"].stream if multipart else request.stream
-        bundle = contents.upload(content, archive)
-        return {"id": str(bundle.id), "content_guid": guid}
+        content = contents.get(guid)
+        archive = request.stream
+        if request.mimetype == "multipart/form-data":
+            archive = request.files["archive"].stream
+        return bundle_record(content, contents.upload(content, archive))
 
+    @api.get("/v1/content/<guid>/bundles/<id>/download")
+    def download(guid, id):
+        bundle = find_bundle(contents.get(guid), id)
+        return send_file(bundle.archive, mimetype="application/gzip")
+
+    @api.post("/v1/content/<guid>/build")
     @api.post("/v1/content/<guid>/deploy")
     def deploy(guid):
-        content, body = content_or_404(guid), json_object()
-        bundle_id = str(body.get("bundle_id") or "")
-        bundle = content.bundle(int(bundle_id) if bundle_id.isdecimal() else None)
-        task = contents.deploy(
-            content, bundle, activate=body.get("activate", True) is not False
-        )
-        return {"task_id": task.id}
+        content, body = contents.get(guid), json_body(dict)
+        bundle = find_bundle(content, body.get("bundle_id"))
+        activate = body.get("activate", True)
+        if not isinstance(activate, bool):
+            abort(400, "activate is neither true nor false.")
+        return {"task_id": contents.deploy(content, bundle, activate).id}
 
     @api.get("/v1/tasks/<id>")
     def get_task(id):
         if id not in contents.tasks:
-            raise Refused(404, "There is no task with this id.")
-        wait = max(0, min(request.args.get("wait", 0, float), WAIT_SECONDS))
-        return contents.tasks[id].report(
-            max(0, request.args.get("first", 0, int)), wait
-        )
+            abort(404, "There is no task with this id.")
+        first = max(0, request.args.get("first", 0, int))
+        seconds = max(0, min(request.args.get("wait", 0, int), WAIT_SECONDS))
+        return contents.tasks[id].report(first, seconds)
 
-    @api.route(
-        "/", defaults={"path": ""}, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]
-    )
-    @api.route("/<path:path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @api.route("/", defaults={"path": ""}, methods=METHODS)
+    @api.route("/<path:path>", methods=METHODS)
     def not_implemented(path):
-        raise Refused(501, f"{request.method} {request.path} is not implemented here.")
-
-    @api.errorhandler(Refused)
-    def refused(error):
-        return {"code": error.code, "error": str(error)}, error.status
-
-    @api.errorhandler(BundleError)
-    def bad_bundle(error):
-        return {"code": 400, "error": str(error)}, 400
-
-    @api.errorhandler(NotDeployed)
-    def not_deployed(error):
-        return {"code": 404, "error": str(error)}, 404
-
-    @api.errorhandler(HTTPException)
-    def http_error(error):
-        return {"code": error.code, "error": error.description}, error.code
+        abort(501, f"Not implemented here: {request.method} {request.path[:200]}.")
 
     return api
+
+
+def is_value(value: object) -> bool:
+    """Whether a variable can have a value; None removes it."""
+    return value is None or (isinstance(value, str) and "\0" not in value)

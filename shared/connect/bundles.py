@@ -1,142 +1,112 @@
-"""Unpacks an uploaded bundle safely, and checks it against its manifest."""
+"""Unpacks a bundle and reads its manifest."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import re
+import shutil
 import tarfile
 import tempfile
-import zlib
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from werkzeug.exceptions import BadRequest
 
-MAX_UPLOAD = 64 * 1024**2  # bytes of the archive
-MAX_UNPACKED = 256 * 1024**2  # bytes, as a small archive may hold very much
-MAX_FILES = 10_000
-
+MAX_SIZE = 128 * 1024**2  # bytes, of an upload and of what it unpacks to
+MAX_PATH = 500  # characters of a file's path
 ENTRYPOINT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?")
+REQUIRES = re.compile(r"[\d.*<>=!~, ]+")
 
 
-class BundleError(Exception):
-    """What is wrong with a bundle, for the person who uploaded it."""
-
-
+@dataclass(frozen=True)
 class Manifest:
-    """What a bundle says about itself, as `make_source_manifest` in the client's bundle.py writes it.
+    """What manifest.json says, as `make_source_manifest` in the client's bundle.py writes it."""
 
-    Raises BundleError for what cannot be served here.
-    """
+    entrypoint: str  # MODULE or MODULE:OBJECT
+    requirements: str  # the name of the requirements file
+    requires: str  # the Python constraint, such as ">=3.10"
+    ignored: list[str]  # the client's options that have no effect here
 
-    def __init__(self, directory: Path) -> None:
+    @classmethod
+    def read(cls, directory: Path) -> Manifest:
+        """Read the manifest of an unpacked bundle; raises BadRequest."""
         try:
             data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-            metadata, files = data["metadata"], data["files"]
-            self.entrypoint = metadata["entrypoint"]
-            self.checksums = {name: file["checksum"] for name, file in files.items()}
-            mode = metadata["appmode"]
+            metadata, environment = data["metadata"], data.get("environment", {})
+            if metadata["appmode"] != "python-api":
+                mode = metadata["appmode"]
+                raise BadRequest(f"This is a bundle of {mode!r}: only 'python-api' runs here.")
             python = data["python"]
-            self.requirements = str(python["package_manager"]["package_file"])
-            requires = data.get("environment", {}).get("python", {}).get("requires")
             # Without a constraint Connect takes any version of the same major.
-            self.requires = SpecifierSet(
-                requires or f"=={python['version'].split('.')[0]}.*"
+            any_minor = f"=={python['version'].split('.')[0]}.*"
+            options = {"image": "--image", "environment_management": "--disable-env-management"}
+            manifest = cls(
+                entrypoint=metadata["entrypoint"],
+                requirements=python["package_manager"]["package_file"],
+                requires=environment.get("python", {}).get("requires") or any_minor,
+                ignored=[option for key, option in options.items() if key in environment],
             )
+            if not ENTRYPOINT.fullmatch(manifest.entrypoint):
+                raise BadRequest(f"The entrypoint {manifest.entrypoint!r} is not MODULE:OBJECT.")
+            if not REQUIRES.fullmatch(manifest.requires):
+                raise BadRequest(f"{manifest.requires!r} is not a Python constraint.")
+            requirements = (directory / manifest.requirements).resolve()
+            if not (requirements.is_relative_to(directory.resolve()) and requirements.is_file()):
+                raise BadRequest(f"The bundle has no file {manifest.requirements!r}.")
         except FileNotFoundError:
-            raise BundleError("The bundle has no manifest.json.") from None
+            raise BadRequest("The bundle has no manifest.json.") from None
         except KeyError as error:
-            raise BundleError(f"manifest.json has no {error}.") from None
-        except (
-            InvalidSpecifier,
-            ValueError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise BundleError(f"manifest.json cannot be read: {error}") from None
-        if mode != "python-api":
-            raise BundleError(
-                f"The app mode is {mode!r}: only 'python-api' is served here."
-            )
-        if not isinstance(self.entrypoint, str) or not ENTRYPOINT.fullmatch(
-            self.entrypoint
-        ):
-            raise BundleError(
-                f"The entrypoint {self.entrypoint!r} is not MODULE:OBJECT."
-            )
-        if self.requirements not in self.checksums:
-            raise BundleError(f"manifest.json does not list {self.requirements!r}.")
-        self._compare(directory)
-
-    def _compare(self, directory: Path) -> None:
-        there = {
-            path.relative_to(directory).as_posix()
-            for path in directory.rglob("*")
-            if path.is_file()
-        } - {"manifest.json"}
-        listed = set(self.checksums)
-        for names, problem in (
-            (listed - there, "lists files that the bundle does not have"),
-            (there - listed, "does not list files that the bundle has"),
-        ):
-            if names:
-                raise BundleError(
-                    f"manifest.json {problem}: {', '.join(sorted(names)[:5])}."
-                )
-        for name, checksum in self.checksums.items():
-            content = (directory / name).read_bytes()
-            if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
-                raise BundleError(f"manifest.json has another checksum for {name}.")
+            raise BadRequest(f"manifest.json has no {error}.") from None
+        except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise BadRequest(f"manifest.json is not a manifest: {error}") from None
+        return manifest
 
 
 def unpack(archive: BinaryIO, directory: Path) -> Manifest:
-    """Unpack a .tar.gz into the empty `directory` and return its checked manifest.
+    """Unpack a .tar.gz into an empty directory and return its manifest; raises BadRequest.
 
-    Raises BundleError; what it wrote until then is below `directory`, for the caller to remove.
+    What it has written by then stays in `directory`, for the caller to remove.
     """
+
     with tempfile.TemporaryFile() as tar:
-        _decompress(archive, tar)
         try:
-            with tarfile.open(fileobj=tar, mode="r:") as bundle:
-                bundle.extractall(directory, members=_members(bundle), filter="data")
-        except (tarfile.TarError, OSError, ValueError) as error:
-            raise BundleError(f"The bundle cannot be unpacked: {error}") from error
-    return Manifest(directory)
+            with gzip.open(archive) as unzipped:
+                # Unpacked in full first: a small archive can hold a large header.
+                shutil.copyfileobj(Limited(unzipped), tar)
+            tar.seek(0)
+            with tarfile.open(fileobj=tar, mode="r:") as members:
+                # Debian 12's Python 3.11.2 has no filters yet.
+                members.extraction_filter = getattr(tarfile, "data_filter", None)
+                for member in members:
+                    check(member)
+                members.extractall(directory)
+        except BadRequest:
+            raise
+        except Exception as error:  # tarfile raises any kind for a malformed archive
+            raise BadRequest(f"The bundle cannot be unpacked: {error}") from None
+    return Manifest.read(directory)
 
 
-def _decompress(archive: BinaryIO, tar: BinaryIO) -> None:
-    # Before tarfile sees it: its reader would hold a huge header in memory.
-    try:
-        with gzip.GzipFile(fileobj=archive) as stream:
-            for chunk in iter(lambda: stream.read(1024**2), b""):
-                if tar.tell() + len(chunk) > MAX_UNPACKED:
-                    raise BundleError(
-                        f"The bundle unpacks to more than {MAX_UNPACKED:,} bytes."
-                    )
-                tar.write(chunk)
-    except (EOFError, OSError, zlib.error) as error:
-        raise BundleError(f"The bundle is not a whole .tar.gz: {error}") from error
-    tar.seek(0)
+def check(member: tarfile.TarInfo) -> None:
+    """Raise BadRequest unless a member is a file or directory with a path in the bundle."""
+    path = PurePosixPath(member.name)
+    inside = not path.is_absolute() and ".." not in path.parts
+    if not (inside and (member.isreg() or member.isdir()) and len(member.name) <= MAX_PATH):
+        raise BadRequest(f"The bundle cannot be unpacked: {member.name[:50]} is not a plain file.")
 
 
-def _members(bundle: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    names, size = set(), 0
-    for member in bundle:
-        name, size = PurePosixPath(member.name), size + member.size
-        if not (member.isreg() or member.isdir()):
-            raise BundleError(
-                f"{name} is a link or a device: a bundle holds files only."
-            )
-        # tarfile would make an absolute path relative: better to say that it is there.
-        if name.is_absolute() or ".." in name.parts or "\\" in member.name:
-            raise BundleError(f"{name} leads out of the bundle.")
-        if name in names:
-            raise BundleError(f"{name} is in the bundle twice.")
-        names.add(name)
-        if size > MAX_UNPACKED or len(names) > MAX_FILES:
-            raise BundleError("The bundle unpacks to too much.")
-        yield member
+class Limited:
+    """A file that raises BadRequest when it holds more than MAX_SIZE bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = MAX_SIZE
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise BadRequest(f"The bundle unpacks to more than {MAX_SIZE:,} bytes.")
+        return chunk

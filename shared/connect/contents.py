@@ -1,355 +1,272 @@
-"""What is deployed: contents, their bundles, and the tasks that build and activate them."""
+"""What is deployed: contents and their bundles, each with its environment and its app."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
 
+from werkzeug.exceptions import BadGateway, HTTPException, NotFound, ServiceUnavailable
+
+from .apps import App
 from .bundles import Manifest, unpack
-from .children import Children, Stopping
 from .environments import BuildError, Environment, Environments
-from .processes import AppProcess, StartError
+from .processes import Processes
+from .tasks import Task
+from .users import User, Users
 
-MOUNT = re.compile(r"(/content/([0-9a-f-]{36})(?:/_bundle(\d+))?)(/.*)?", re.DOTALL)
-# What an app needs of the server's own environment, on any platform; no more.
-INHERITED = ("HOME", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
-
-
-class NotDeployed(Exception):
-    """There is no such content or bundle, or none that can run."""
-
-
-class Task:
-    """What a deployment says, line by line, and how it ends."""
-
-    def __init__(self, log: Path) -> None:
-        self.id = uuid.uuid4().hex
-        self._log = log
-        self._lines: list[str] = []
-        self._code: int | None = None
-        self._news = threading.Condition()
-
-    def say(self, line: str) -> None:
-        with self._news, self._log.open("a", encoding="utf-8") as log:
-            print(line, file=log)
-            self._lines.append(line)
-            self._news.notify_all()
-
-    def finish(self, code: int) -> None:
-        with self._news:
-            self._code = code
-            self._news.notify_all()
-
-    def report(self, first: int, seconds: float) -> dict:
-        """The lines from `first` on, as soon as there are any or the end, at most `seconds` later.
-
-        The fields are those that `RSConnectClient.wait_for_task` reads, in the client's api.py.
-        """
-        with self._news:
-            self._news.wait_for(
-                lambda: self._code is not None or len(self._lines) > first, seconds
-            )
-            failure = {
-                "type": "build-failed-error",
-                "data": "An error occurred while building your content.",
-            }
-            return {
-                "id": self.id,
-                "output": self._lines[first:],
-                "last": len(self._lines),
-                "finished": self._code is not None,
-                "code": self._code or 0,
-                "error": "",
-                "result": failure if self._code else None,
-            }
+MOUNT = re.compile(r"(/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?)(/.*)?", re.DOTALL)
+REQUESTS = 100  # in progress at once for one bundle; more get a 503
+ALL_REQUESTS = 400  # for all bundles together
+INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
 class Bundle:
-    """One upload: its files, its environment once built, its process while one runs."""
+    """One upload: its files, its environment once it is built, its app while that runs."""
 
     def __init__(self, id: int, directory: Path, manifest: Manifest) -> None:
         self.id = id
         self.directory = directory
+        self.archive = directory.with_suffix(".tar.gz")
         self.manifest = manifest
-        self.log = directory.with_suffix(".log")
-        self.lock = (
-            threading.Lock()
-        )  # held while its process starts, never during a build
+        self.created = now()
         self.environment: Environment | None = None
-        self.failure = ""  # why it does not run, if it should
-        self._process: AppProcess | None = None
-
-    def running(self, start: Callable[[Bundle], AppProcess]) -> AppProcess:
-        """The process, started unless it runs. Call it with the lock held."""
-        if self._process is None or not self._process.alive:
-            self.stop()
-            try:
-                self._process = start(self)
-            except StartError as error:
-                self.failure = str(error)
-                raise
-            self.failure = ""
-        return self._process
+        self.failure = ""  # why it does not run
+        self.lock = threading.Lock()  # held while the app starts
+        self.slots = threading.BoundedSemaphore(REQUESTS)
+        self.app: App | None = None
 
     @property
     def state(self) -> str:
-        process = self._process
-        if process is not None and process.alive:
-            return "running"
-        return "failed" if self.failure or process is not None else "not started"
+        if self.failure:
+            return "failed"
+        return "running" if self.app and self.app.alive else "not started"
 
     def retire(self) -> None:
-        """Let the process stop once its requests have their answers."""
+        """Let the app stop after the requests in progress."""
         with self.lock:
-            process, self._process = self._process, None
-        if process:
-            process.retire()
-
-    def stop(self) -> None:
-        process, self._process = self._process, None
-        if process:
-            process.stop()
+            app, self.app = self.app, None
+        if app:
+            app.retire()
 
 
 class Content:
-    """One content item; its `active` bundle is what visitors see."""
+    """One content item; visitors see its `active` bundle."""
 
-    def __init__(self, name: str, directory: Path, key: str) -> None:
+    def __init__(self, name: str, owner: User, key: str, directory: Path) -> None:
         self.guid = str(uuid.uuid4())
         self.name = name
+        self.owner = owner
+        self.key = key  # with which its app may call the server
         self.title: str | None = None
-        self.description = ""
+        self.description: str | None = ""
         self.vanity: str | None = None
-        self.environment: dict[str, str] = {}
-        self.directory = directory / self.guid
-        self.key = key  # what its app may call the server with
-        self.created = now()
-        self.deployed = self.created
+        self.variables: dict[str, str] = {}
+        self.created = self.deployed = now()
         self.bundles: dict[int, Bundle] = {}
         self.active: Bundle | None = None
-        self.deleted = False
-        self.lock = threading.Lock()  # held to change these, for a moment only
+        self.apps: list[App] = []  # retired ones, too
+        self.directory = directory / self.guid
         self.directory.mkdir()
+        self.log = self.directory / "log"
+        self.log.touch()
 
     @property
     def mount(self) -> str:
         return f"/content/{self.guid}"
 
     @property
-    def state(self) -> str:
-        if self.active:
-            return self.active.state
-        return "failed" if self.failure else "not deployed"
-
-    @property
-    def failure(self) -> str:
-        """Why the newest bundle does not run; empty when it does."""
-        return self.bundles[max(self.bundles)].failure if self.bundles else ""
+    def newest(self) -> Bundle | None:
+        return self.bundles[max(self.bundles)] if self.bundles else None
 
     def bundle(self, id: int | None) -> Bundle:
-        """A bundle by its id, the active one without; raises NotDeployed."""
+        """Return a bundle, the active one for None; raises NotFound."""
         bundle = self.active if id is None else self.bundles.get(id)
         if bundle is None:
-            raise NotDeployed(
-                "There is no such bundle." if id else "Nothing is deployed here yet."
-            )
+            raise NotFound("There is no such bundle." if id else "Nothing is deployed here yet.")
         return bundle
-
-    def log(self) -> str:
-        """What its bundles' builds and processes have said, the newest bundle first."""
-        parts = []
-        for bundle in sorted(self.bundles.values(), key=lambda bundle: -bundle.id):
-            with contextlib.suppress(FileNotFoundError):
-                text = bundle.log.read_text(encoding="utf-8", errors="replace")
-                parts.append(f"Bundle {bundle.id}\n\n{text}")
-        return "\n\n".join(parts) or "Nothing has been deployed yet.\n"
 
 
 class Contents:
     """All that is deployed on one server."""
 
-    def __init__(
-        self, url: str, data: Path, environments: Path, make_key: Callable[[], str]
-    ) -> None:
+    def __init__(self, url: str, directory: Path, environments: Path, users: Users) -> None:
         self.url = url
-        self.tasks: dict[str, Task] = {}
         self.items: dict[str, Content] = {}
-        self._children = Children()
-        self._environments = Environments(environments, self._children, ("waitress",))
-        self._directory = data / "contents"
-        self._directory.mkdir(parents=True)
-        self._make_key = make_key
-        self._lock = threading.Lock()
-        self._last_bundle = 0
+        self.tasks: dict[str, Task] = {}
+        self.processes = Processes()
+        self.environments = Environments(environments, self.processes)
+        self._directory = directory
+        self._users = users
+        self._slots = threading.BoundedSemaphore(ALL_REQUESTS)
+        self._lock = threading.Lock()  # held to change what is deployed, for a moment only
+        self._bundles = 0
         self._deployments: list[threading.Thread] = []
 
-    def create(self, name: str) -> Content | None:
-        """A new content item, None when one has the name."""
+    def create(self, name: str, owner: User) -> Content | None:
+        """Add a content item; return None when another one has the name."""
         with self._lock:
             if any(content.name == name for content in self.items.values()):
                 return None
-            content = Content(name, self._directory, self._make_key())
+            content = Content(name, owner, self._users.add(owner), self._directory)
             self.items[content.guid] = content
             return content
 
+    def get(self, guid: str) -> Content:
+        """Return a content item; raises NotFound."""
+        if guid not in self.items:
+            raise NotFound("There is no content with this GUID.")
+        return self.items[guid]
+
     def find(self, path: str) -> tuple[Content, str, int | None] | None:
-        """The content at a decoded path, its mount there, and a draft's bundle id, else None."""
-        match = MOUNT.fullmatch(path)
-        if match:
+        """Return the content at a path, the path of its mount, and the id of a draft's bundle."""
+        if match := MOUNT.fullmatch(path):
             mount, guid, bundle, _ = match.groups()
             content = self.items.get(guid)
             return content and (content, mount, int(bundle) if bundle else None)
         for content in list(self.items.values()):
-            vanity = content.vanity
-            if vanity and (path + "/").startswith(vanity + "/"):
-                return content, vanity, None
+            if content.vanity and f"{path}/".startswith(f"{content.vanity}/"):
+                return content, content.vanity, None
         return None
 
     def upload(self, content: Content, archive: BinaryIO) -> Bundle:
-        """Add a bundle; raises BundleError, and nothing is kept then."""
+        """Add a bundle; raises BadRequest, and keeps nothing then."""
         aside = Path(tempfile.mkdtemp(prefix="upload-", dir=self._directory))
         try:
-            manifest = unpack(archive, aside)
-            with content.lock:
-                if content.deleted:
-                    raise NotDeployed("The content has been deleted.")
-                with self._lock:
-                    self._last_bundle += 1
-                    number = self._last_bundle
-                bundle = Bundle(number, content.directory / str(number), manifest)
-                aside.rename(bundle.directory)
-                content.bundles[number] = bundle
+            with (aside / "archive").open("w+b") as copy:
+                shutil.copyfileobj(archive, copy)
+                copy.seek(0)
+                manifest = unpack(copy, aside / "files")
+            with self._lock:
+                self.get(content.guid)  # it may be deleted by now
+                self._bundles += 1
+                directory = content.directory / str(self._bundles)
+                bundle = Bundle(self._bundles, directory, manifest)
+                (aside / "files").rename(bundle.directory)
+                (aside / "archive").rename(bundle.archive)
+                content.bundles[bundle.id] = bundle
             return bundle
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(aside)
 
     def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Task:
-        """Begin to build `bundle` and, if asked to, put it in the active one's place."""
-        task = Task(bundle.log)
+        """Start to build a bundle, and to show it to visitors if `activate`."""
+        task = Task(content.log)
         self.tasks[task.id] = task
-        thread = threading.Thread(
-            target=self._deploy, args=(task, content, bundle, activate)
-        )
+        arguments = (task, content, bundle, activate)
+        thread = threading.Thread(target=self._deploy, args=arguments)
         self._deployments.append(thread)
         thread.start()
         return task
 
-    def _deploy(
-        self, task: Task, content: Content, bundle: Bundle, activate: bool
-    ) -> None:
-        code = 1
+    def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
         try:
-            if bundle.environment is None:
-                bundle.environment = self._environments.build(
-                    bundle.manifest, bundle.directory, task.say
-                )
+            for option in bundle.manifest.ignored:
+                task.say(f"{option} has no effect on a local Connect.")
+            bundle.environment = self.environments.build(
+                bundle.manifest, bundle.directory, task.say
+            )
             if activate:
-                self._activate(content, bundle)
-                task.say(f"Bundle {bundle.id} is active")
-            code = 0
-        except (BuildError, StartError, NotDeployed, Stopping, OSError) as error:
-            bundle.failure = str(error)
-            task.say(str(error))
-        finally:
-            task.finish(code)
+                with self._lock:
+                    self.get(content.guid)  # it may be deleted by now
+                    content.active, content.deployed = bundle, now()
+                    others = [other for other in content.bundles.values() if other is not bundle]
+                # They still answer the requests in progress.
+                for other in others:
+                    other.retire()
+                task.say(f"Bundle {bundle.id} is active.")
+        except (BuildError, HTTPException, OSError) as error:
+            bundle.failure = getattr(error, "description", None) or str(error)
+            if content.guid not in self.items:
+                bundle.failure = "The content has been deleted."
+            with suppress(OSError):  # the log of a deleted content
+                task.say(bundle.failure)
+            task.finish(bundle.failure)
+        else:
+            task.finish()
 
-    def _activate(self, content: Content, bundle: Bundle) -> None:
-        """Swap once the new process is ready; the old one still answers what it was asked."""
-        with bundle.lock:
-            bundle.running(self._starter(content))
-        with content.lock:
-            if content.deleted:
-                bundle.retire()
-                raise NotDeployed("The content has been deleted.")
-            content.active = bundle
-            content.deployed = now()
-            others = [
-                other for other in content.bundles.values() if other is not bundle
-            ]
-        for other in others:
-            other.retire()
+    @contextmanager
+    def running(self, content: Content, bundle_id: int | None) -> Iterator[App]:
+        """Give the app for one request, started if need be.
 
-    def enter(self, content: Content, bundle_id: int | None) -> AppProcess:
-        """The process for one request, started if need be; the caller must `leave` it.
-
-        Raises NotDeployed, StartError or Stopping.
+        Raises ServiceUnavailable beyond the limit of requests or when the server is stopping,
+        NotFound without such a bundle, and BadGateway when the app does not start.
         """
+        with ExitStack() as stack:
+            for slots in (content.bundle(bundle_id).slots, self._slots):
+                if not slots.acquire(blocking=False):
+                    raise ServiceUnavailable("Too many requests are in progress.")
+                stack.callback(slots.release)
+            app = self._enter(content, bundle_id)
+            stack.callback(app.leave)
+            yield app
+
+    def _enter(self, content: Content, bundle_id: int | None) -> App:
         while True:
             bundle = content.bundle(bundle_id)
             with bundle.lock:
-                # Else it was replaced meanwhile, and must not be started again.
+                # Otherwise another one was activated meanwhile, and this one has retired.
                 if bundle_id is not None or bundle is content.active:
-                    process = bundle.running(self._starter(content))
-                    process.enter()
-                    return process
+                    if not (bundle.app and bundle.app.alive):
+                        bundle.app = self._start(content, bundle)
+                    bundle.app.enter()
+                    return bundle.app
 
-    def _starter(self, content: Content) -> Callable[[Bundle], AppProcess]:
-        def start(bundle: Bundle) -> AppProcess:
-            if bundle.environment is None:
-                raise NotDeployed("This bundle has not been built.")
-            return AppProcess(
-                self._children,
-                bundle.environment.python,
-                bundle.manifest.entrypoint,
-                bundle.directory,
-                self._app_environment(content, bundle.environment),
-                bundle.log,
-            )
-
-        return start
-
-    def _app_environment(
-        self, content: Content, environment: Environment
-    ) -> dict[str, str]:
-        """The variables that Connect sets, and those that came with -E."""
+    def _start(self, content: Content, bundle: Bundle) -> App:
+        if bundle.environment is None:
+            raise NotFound("The bundle is not built yet.")
+        python = bundle.environment.python
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        binaries = str(environment.python.parent)
-        return {
+        # The names that Posit's SDK reads, and the variables that came with -E.
+        env = {
             **inherited,
-            "PATH": os.pathsep.join([binaries, inherited.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
             "LANG": "C.UTF-8",
             "POSIT_PRODUCT": "CONNECT",
             "RSTUDIO_PRODUCT": "CONNECT",
-            "CONNECT_SERVER": self.url + "/",
+            "CONNECT_SERVER": f"{self.url}/",
             "CONNECT_CONTENT_GUID": content.guid,
             "CONNECT_API_KEY": content.key,
-            **content.environment,
+            **content.variables,
         }
-
-    def restart(self, content: Content) -> None:
-        """Let the processes end, so that the next requests start them anew."""
-        for bundle in list(content.bundles.values()):
-            bundle.retire()
+        options = {"cwd": bundle.directory, "env": env}
+        try:
+            app = App(self.processes, python, bundle.manifest.entrypoint, content.log, **options)
+        except BadGateway as error:
+            bundle.failure = error.description
+            raise
+        bundle.failure = ""
+        content.apps = [other for other in content.apps if other.alive] + [app]
+        return app
 
     def delete(self, content: Content) -> None:
-        """Remove a content item at once, with all that it has on disk."""
-        with content.lock:
-            content.deleted, content.active = True, None
-            bundles, content.bundles = list(content.bundles.values()), {}
-        self.items.pop(content.guid, None)
-        for bundle in bundles:
-            with bundle.lock:
-                bundle.stop()
+        """Remove a content item and its files, and stop its apps at once."""
+        with self._lock:
+            self.items.pop(content.guid, None)
+            self._users.by_key.pop(content.key, None)
+            bundles, content.bundles, content.active = content.bundles, {}, None
+        for bundle in bundles.values():
+            with bundle.lock:  # its app may be starting
+                pass
+        for app in content.apps:
+            app.stop()
         shutil.rmtree(content.directory, ignore_errors=True)
 
     def close(self) -> None:
-        """End every process, and wait for the deployments that this makes fail."""
-        self._children.close()
+        """End all processes, and the deployments that need them."""
+        self.processes.close()
         for thread in self._deployments:
             thread.join()
 
 
 def now() -> str:
-    """The time as Connect's API writes it."""
-    return (
-        datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-    )
+    """Return the time as Connect's API writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,156 +1,113 @@
-"""Python environments made by uv: one for each set of requirements and interpreter."""
+"""Virtual environments, built by uv: one for each set of requirements and Python constraint."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 from uv import find_uv_bin
 
 from .bundles import Manifest
-from .children import Children
+from .processes import Processes
 
-# Lines of a requirements file that lead to other files: -r, -c, -e, ./package, package @ file:...
-REFERS_TO_FILES = re.compile(
-    r"^\s*(-(r|c|e)|--(requirement|constraint|editable)|[./])|file:", re.MULTILINE
-)
+# An option such as -r, a path or a URL: what it installs may depend on the bundle's other files.
+REFERS_TO_FILES = re.compile(r"^\s*-|/", re.MULTILINE)
+UV = find_uv_bin()
+PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
 
 
 class BuildError(Exception):
-    """Why there is no environment, for the person who deploys."""
+    """Why there is no environment, in one line."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A finished environment: its interpreter, and that one's version."""
+    """A finished virtual environment."""
 
     python: Path
-    version: str
+    version: str  # such as 3.13.1
 
 
 class Environments:
-    """Makes environments below one directory, which others may use at the same time and later.
+    """Environments below one directory, which other servers may use at the same time."""
 
-    besides: packages to install after the requirements, such as what serves the app.
-    """
+    def __init__(self, directory: Path, processes: Processes) -> None:
+        """Raises OSError when `directory` cannot be made."""
+        self._directory = directory.resolve()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._processes = processes
 
-    def __init__(
-        self, directory: Path, children: Children, besides: tuple[str, ...] = ()
-    ) -> None:
-        self._directory = directory
-        self._children = children
-        self._besides = besides
-        self._program = find_uv_bin()  # here: two threads must not look at once
-        directory.mkdir(parents=True, exist_ok=True)
+    def build(self, manifest: Manifest, bundle: Path, say: Callable[[str], None]) -> Environment:
+        """Return the environment for an unpacked bundle; `say` gets each line of progress.
 
-    def build(
-        self, manifest: Manifest, bundle: Path, say: Callable[[str], None]
-    ) -> Environment:
-        """The environment for a bundle, made unless there is one; `say` gets each line of progress.
-
-        Raises BuildError when no interpreter meets the constraint, or uv fails.
+        Raises BuildError when no Python meets the constraint or a requirement cannot be installed.
         """
-        version, python = self._interpreter(manifest.requires)
-        say(f"Python {version} at {python} meets {manifest.requires}")
-        directory = self._directory / self._key(manifest, bundle, python, version)
-        # Waited for by those only who need this very environment, in whichever process.
-        with FileLock(directory.with_suffix(".lock")):
-            if directory.is_dir():
-                say(f"Using the environment {directory.name} again")
-            else:
-                self._make(directory, python, bundle, manifest.requirements, say)
-        binaries = "Scripts" if os.name == "nt" else "bin"
-        return Environment(directory / binaries / "python", version)
-
-    def _interpreter(self, requires: SpecifierSet) -> tuple[str, str]:
-        """Version and path: the server's own if it will do, else the newest on this machine."""
-        own = platform.python_version()
-        if own in requires:
-            return own, sys._base_executable
-        found = {item["version"]: item["path"] for item in reversed(self._installed())}
-        fitting = [version for version in found if version in requires]
-        if not fitting:
-            here = ", ".join(sorted({own, *found}, key=Version))
-            raise BuildError(f"No Python here meets {requires}; there are {here}.")
-        best = max(fitting, key=Version)
-        return best, found[best]
-
-    def _installed(self) -> list[dict]:
-        """What uv finds, best first; it warns on stderr of each that does not run."""
-        options = ["--only-installed", "--output-format", "json"]
-        command = [self._program, "python", "list", *options]
-        lines = list(self._children.run(command, env=_uv_environment()))
-        return json.loads(next(line for line in lines if line.startswith("[")))
-
-    def _key(self, manifest: Manifest, bundle: Path, python: str, version: str) -> str:
-        text = (bundle / manifest.requirements).read_text(
-            encoding="utf-8", errors="replace"
-        )
-        parts = [version, python, *self._besides, text]
+        text = (bundle / manifest.requirements).read_text(encoding="utf-8", errors="replace")
+        parts = [manifest.requires, text]
         if REFERS_TO_FILES.search(text):
-            parts += sorted(manifest.checksums.values())
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+            # It has the checksums of all files.
+            parts.append((bundle / "manifest.json").read_text(encoding="utf-8"))
+        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        directory = self._directory / key
+        # A link to a Python that has been removed does not exist, either.
+        if (directory / PYTHON).exists():
+            say(f"Using environment {key}")
+        else:
+            self._make(directory, manifest, bundle, say)
+        config = (directory / "pyvenv.cfg").read_text(encoding="utf-8")
+        version = re.search(r"^version_info = (\S+)", config, re.MULTILINE)[1]
+        return Environment(directory / PYTHON, version)
 
     def _make(
-        self,
-        directory: Path,
-        python: str,
-        bundle: Path,
-        requirements: str,
-        say: Callable,
+        self, directory: Path, manifest: Manifest, bundle: Path, say: Callable[[str], None]
     ) -> None:
-        """Make it aside and rename it, so that a directory with this name is always whole."""
-        aside = Path(tempfile.mkdtemp(prefix=".building-", dir=self._directory))
-        venv = ["venv", "--relocatable", "--no-project", "--python", python]
-        install = ["pip", "install", "--python", str(aside)]
-        commands = [[*venv, str(aside)], [*install, "--requirements", requirements]]
-        if self._besides:
-            # On their own, so that they change nothing that the requirements ask for.
-            commands.append([*install, *self._besides])
-        try:
-            for command in commands:
-                self._uv(command, bundle, say)
-            aside.rename(directory)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+        """Build aside, then rename: a directory with the final name is always complete."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="new-", dir=self._directory) as aside:
+            new = Path(aside, "environment")
+            venv = ["venv", "--relocatable", "--no-project", "--python", manifest.requires]
+            # Connect, too, adds its own WSGI server to the requirements.
+            install = ["pip", "install", "--python", str(new), "waitress", "--requirements"]
+            for command in ([*venv, str(new)], [*install, manifest.requirements]):
+                # uv leaves lock files in the temporary directory.
+                self._run(command, say, cwd=bundle, env={**uv_variables(), "TMPDIR": aside})
+            if not (directory / PYTHON).exists():
+                shutil.rmtree(directory, ignore_errors=True)
+            try:
+                new.rename(directory)
+            except OSError:
+                # Another build of the same environment was first.
+                if not (directory / PYTHON).exists():
+                    raise
 
-    def _uv(self, arguments: list[str], cwd: Path, say: Callable[[str], None]) -> None:
+    def pythons(self) -> list[str]:
+        """Return the versions of the Pythons on this machine, such as 3.13.1."""
+        options = ["--only-installed", "--output-format", "json"]
+        lines = self._processes.run([UV, "python", "list", *options], env=uv_variables())
+        found = json.loads(next(line for line in lines if line.startswith("[")))
+        return list(dict.fromkeys(item["version"] for item in found))
+
+    def _run(self, arguments: list[str], say: Callable[[str], None], **options) -> None:
         lines = []
         try:
-            command = [self._program, *arguments]
-            for line in self._children.run(command, cwd=cwd, env=_uv_environment()):
+            for line in self._processes.run([UV, *arguments], **options):
                 lines.append(line)
                 say(line)
-        except subprocess.CalledProcessError as error:
-            # From uv's drawing of causes to one line.
-            why = " ".join(
-                line.strip(" ×╰─▶│") for line in lines if not line.startswith("Using ")
-            )
-            raise BuildError(f"The environment could not be made: {why}") from error
+        except subprocess.CalledProcessError:
+            # uv draws its causes as a tree of several lines.
+            reason = " ".join(filter(None, (line.strip(" ×╰─▶│") for line in lines)))
+            raise BuildError(f"The environment cannot be built: {reason}") from None
 
 
-def _uv_environment() -> dict[str, str]:
-    """This process's, without the server's key, which a package's build must not see."""
-    inherited = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("CONNECT_")
-    }
-    quiet = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-    # Not the environment that the server itself happens to run in.
-    inherited.pop("VIRTUAL_ENV", None)
-    return {**inherited, **quiet}
+def uv_variables() -> dict[str, str]:
+    """The environment variables for uv: no server's key, which a package's build must not see."""
+    kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
+    return {**kept, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}

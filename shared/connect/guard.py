@@ -1,9 +1,48 @@
-"""Runs a command that ends when this process's stdin closes: python guard.py COMMAND..."""
+"""Runs a command, and ends everything it started: python guard.py COMMAND...
 
+That happens when the command ends, or when this process's stdin closes, which it does when the
+server ends, even by SIGKILL. Exits with the command's code.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
-from runner import end_with_stdin  # beside this file, which is run as a script
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
-end_with_stdin()
-sys.exit(subprocess.call(sys.argv[1:]))
+
+def main() -> None:
+    # On Linux, a process whose parent ends becomes a child of this one, whatever its session.
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]} does not start: {error.strerror}")
+
+    def end_group() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    def end_with_stdin() -> None:
+        while os.read(0, 1024):
+            pass
+        end_group()
+
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    code = child.wait()
+    end_group()
+    adopted = Path(f"/proc/self/task/{os.getpid()}/children")
+    while adopted.exists() and (pids := adopted.read_text(encoding="ascii").split()):
+        for pid in map(int, pids):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    sys.exit(abs(code))
+
+
+main()

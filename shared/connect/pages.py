@@ -1,49 +1,32 @@
-"""The pages for people: what is deployed, signing in and out, and logs."""
+"""The pages in a browser: an index of what is deployed, signing in and out, and logs."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, redirect, render_template, request
+from flask import Blueprint, Response, abort, redirect, render_template, request, session
 
-from shared.catalogue import EXAMPLES
-
-from .contents import Content, Contents
+from .contents import Contents
 from .users import Users
 
-# Nothing but the page's own style is needed, so nothing else can run or be fetched.
+# The page needs its own style only, so nothing else may run or load.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+Links = dict[str, list[tuple[str, str]]]
 
 
-def links(content: Content) -> list[tuple[str, str]]:
-    """Label and URL of what the catalogue knows of a content; else of its mount."""
-    mount = content.vanity or content.mount
-    for example in EXAMPLES:
-        if content.title == example.directory:
-            consoles = [url for url in example.console_urls if "{" not in url]
-            hello = [example.hello_url] if example.hello_url else []
-            return [
-                ("API", mount + example.list_url),
-                *(("Console", mount + url) for url in consoles),
-                *(("Hello", mount + url) for url in hello),
-            ]
-    return [("Open", mount + "/")]
+def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
+    """Return the blueprint of the pages.
 
-
-def create_pages(contents: Contents, users: Users) -> Blueprint:
-    """The blueprint of everything that is neither content nor the API."""
+    links: for the title of a content, the labels and paths that the index links to.
+    """
     pages = Blueprint("pages", __name__)
 
-    def content_or_404(guid: str) -> Content:
-        return contents.items.get(guid) or abort(404)
-
-    def from_our_own_page() -> None:
-        # Another site's form would send that site's origin; browsers send it with each POST.
-        if request.headers.get("Origin") not in (
-            contents.url,
-            request.host_url.rstrip("/"),
-        ):
+    @pages.before_request
+    def check_origin():
+        # A browser sends with each POST the origin of the page that has the form.
+        origins = (contents.url, request.host_url.rstrip("/"))
+        if request.method == "POST" and request.headers.get("Origin") not in origins:
             abort(403)
 
     @pages.get("/")
@@ -51,44 +34,37 @@ def create_pages(contents: Contents, users: Users) -> Blueprint:
         page = render_template(
             "index.html",
             contents=sorted(contents.items.values(), key=lambda content: content.name),
-            links=links,
-            user=users.by_session(request.environ),
-            people=users.people.values(),
+            links=lambda content: links.get(content.title, [("Open", "/")]),
+            user=users.by_name.get(session.get("user")),
+            users=users.by_name.values(),
             url=contents.url,
         )
         return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
     @pages.post("/sign-in")
     def sign_in():
-        from_our_own_page()
-        user = users.people.get(request.form.get("user", "")) or abort(400)
-        response = redirect("/", 303)
-        response.set_cookie(
-            users.cookie, users.sign_in(user), httponly=True, samesite="Lax"
-        )
-        return response
+        if request.form.get("user") not in users.by_name:
+            abort(400)
+        session["user"] = request.form["user"]
+        return redirect("/", 303)
 
     @pages.post("/sign-out")
     def sign_out():
-        from_our_own_page()
-        users.sign_out(request.environ)
-        response = redirect("/", 303)
-        response.delete_cookie(users.cookie, httponly=True, samesite="Lax")
-        return response
+        session.clear()
+        return redirect("/", 303)
 
     @pages.get("/connect/apps/<guid>")
     def dashboard(guid):
-        return redirect(f"/#{content_or_404(guid).guid}")
+        return redirect(f"/#{contents.get(guid).guid}")
 
     @pages.get("/connect/apps/<guid>/draft/<int:bundle>")
     def draft(guid, bundle):
-        return redirect(f"{content_or_404(guid).mount}/_bundle{bundle}/")
+        return redirect(f"{contents.get(guid).mount}/_bundle{bundle}/")
 
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        return Response(
-            content_or_404(guid).log(), mimetype="text/plain", headers=headers
-        )
+        text = contents.get(guid).log.read_text(encoding="utf-8", errors="replace")
+        return Response(text, mimetype="text/plain", headers=headers)
 
     return pages

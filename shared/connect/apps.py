@@ -1,0 +1,91 @@
+"""One running app: started, shared by requests, stopped after the last of them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import subprocess
+import threading
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from werkzeug.exceptions import BadGateway
+
+from .processes import Processes
+
+RUNNER = Path(__file__).with_name("runner.py")
+START_SECONDS = 60  # Connect's default for a process to get ready
+
+
+class App:
+    """The process of one bundle. Each request enters it and leaves it."""
+
+    def __init__(
+        self, processes: Processes, python: Path, entrypoint: str, log: Path, **options
+    ) -> None:
+        """Start the app, and return once it listens; what it prints is added to `log`.
+
+        options: those of subprocess.Popen. Raises BadGateway when the app does not start, and
+        ServiceUnavailable when the server is stopping.
+        """
+        self._processes = processes
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._retired = False
+        # -u: what the app prints is in its log at once.
+        command = [str(python), "-u", str(RUNNER), entrypoint]
+        with log.open("ab") as output:
+            options |= {"stdout": subprocess.PIPE, "stderr": output}
+            try:
+                self._process = processes.start(command, **options)
+            except OSError as error:  # such as variables that are too long
+                raise BadGateway(f"The app did not start: {error.strerror}") from None
+        with self._process.stdout as stdout:
+            listens = wait([stdout], START_SECONDS)
+            line = stdout.readline() if listens else b""
+        if not line.strip().isdigit():
+            self.stop()
+            if not listens:
+                raise BadGateway(f"The app did not start within {START_SECONDS} seconds.")
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise BadGateway(f"The app did not start: {lines[-1] if lines else 'no reason given'}")
+        self._port = int(line)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a new connection to the app."""
+        return http.client.HTTPConnection("127.0.0.1", self._port)
+
+    def enter(self) -> None:
+        """Count a request in."""
+        with self._lock:
+            self._requests += 1
+
+    def leave(self) -> None:
+        """Count a request out."""
+        with self._lock:
+            self._requests -= 1
+        self._stop_if_done()
+
+    def retire(self) -> None:
+        """Stop the app as soon as no request is in progress."""
+        self._retired = True
+        self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        with self._lock:
+            done = self._retired and not self._requests
+        if done:
+            self.stop()
+
+    def stop(self) -> None:
+        """Stop the app and all that it started."""
+        self._processes.end(self._process)
+
+    def wait_if_ending(self) -> None:
+        """Give an app that dropped a connection a second to end, if it crashed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1)

@@ -1,0 +1,52 @@
+"""The output of a deployment, line by line, and how it ended."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+FAILURE = {"type": "build-failed-error", "data": "An error occurred while building your content."}
+
+
+class Task:
+    """A deployment in progress or finished; its lines are also added to a log."""
+
+    def __init__(self, log: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self._log = log
+        self._lines: list[str] = []
+        self._error: str | None = None  # empty: it succeeded
+        self._changed = threading.Condition()
+
+    def say(self, line: str) -> None:
+        """Add a line."""
+        with self._changed, self._log.open("a", encoding="utf-8") as log:
+            print(line, file=log)
+            self._lines.append(line)
+            self._changed.notify_all()
+
+    def finish(self, error: str = "") -> None:
+        """End the task; with an error, it fails."""
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def report(self, first: int, seconds: float) -> dict:
+        """Wait at most `seconds` for lines after the `first` ones or the end, and return them.
+
+        The keys are those that `RSConnectClient.wait_for_task` in the client's api.py reads.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._error is not None or len(self._lines) > first, seconds
+            )
+            return {
+                "id": self.id,
+                "output": self._lines[first:],
+                "last": len(self._lines),
+                "finished": self._error is not None,
+                "code": 1 if self._error else 0,
+                "error": self._error or "",
+                "result": FAILURE if self._error else None,
+            }
