@@ -1,0 +1,193 @@
+"""Measures what each example costs beside plain Flask. With --write, the README shows it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from itertools import cycle
+from pathlib import Path
+from platform import python_version
+from tempfile import TemporaryDirectory
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from pyperf import BenchmarkSuite
+
+from shared.catalogue import CANONICAL, EXAMPLES, ROOT
+
+README = ROOT / "README.md"
+PICTURE = "shared/pictures/cost.svg"
+MARKED = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
+
+BASE = "plain Flask"
+BASE_APP = """\
+import json
+from flask import Flask
+app = Flask(__name__)
+with app.open_resource("greetings.json") as file:
+    db = json.load(file)
+all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
+@app.route("/greetings/")
+def greetings():
+    return all_greetings
+"""
+LIST_URLS = {BASE: "/greetings/"} | {example.directory: example.list_url for example in EXAMPLES}
+
+SETUP = """\
+from werkzeug.test import EnvironBuilder
+from app import app
+assert len(app.test_client().get("{url}").json or ()) == {count}, "{url} is incomplete"
+environ = EnvironBuilder("{url}").get_environ()
+start_response = lambda status, headers, exc_info=None: None
+"""
+REQUEST = "answer = app(environ.copy(), start_response); b''.join(answer); answer.close()"
+TIMEIT = ["timeit", "-p1", "-w1", "--setup", SETUP, REQUEST]
+IMPORT = ["--", sys.executable, "-c", "import app"]
+# How many greetings the app has, and what pyperf runs in its directory.
+COLUMNS = {
+    "list of 7": (7, [*TIMEIT, "-n200", "--loops=20"]),
+    "list of 10,000": (10_000, [*TIMEIT, "-n40", "--loops=1"]),
+    "import": (7, ["command", "-p1", "-w1", "-n3", "--loops=1", *IMPORT]),
+    "memory": (7, ["command", "-p1", "-w0", "-n1", "--loops=1", "--track-memory", *IMPORT]),
+}
+ALT = "Bar chart of the table below: what each example costs, relative to plain Flask"
+LEGEND = (
+    "Each number is the lowest value measured, as a multiple of plain Flask's (in brackets). "
+    "List: one request for 7 or 10,000 greetings, in process. "
+    "Import and memory: a new Python process that imports `app.py`, with Python's own start."
+)
+# A picture knows the reader's mode. A viewer that does not follow it shows dark text.
+INK, BLUE = "#1f2328", "#388bfd"
+STYLE = f"""
+text {{font-family: system-ui, sans-serif !important}}
+@media (prefers-color-scheme: dark) {{
+  text {{fill: #e6edf3 !important}}
+  path[style*="stroke: {INK}"] {{stroke: #e6edf3 !important}}
+}}
+"""
+
+
+def main() -> None:
+    """Measure, and print the table; exits with one line when something goes wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"update README.md and {PICTURE}")
+    parser.add_argument("--rounds", type=int, default=8, help="at least 1 (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    try:
+        if arguments.write and not MARKED.search(README.read_text("utf-8")):
+            sys.exit(f"{README.name} lacks the lines <!-- bench --> and <!-- /bench -->.")
+        with TemporaryDirectory() as directory:
+            suites = measure(Path(directory), arguments.rounds)
+        table = tabulate(suites)
+        print(f"\n{table}")
+        if arguments.write:
+            (ROOT / PICTURE).write_text(draw(suites), "utf-8")
+            text = f"![{ALT}]({PICTURE})\n\n{table}\n{LEGEND} {conditions()}\n"
+            README.write_text(MARKED.sub(lambda _: text, README.read_text("utf-8")), "utf-8")
+    except (OSError, RuntimeError) as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
+
+
+def measure(directory: Path, rounds: int) -> dict[str, BenchmarkSuite]:
+    """Let the apps take turns, so that a busy machine slows all of them alike."""
+    for number in range(1, rounds + 1):
+        print(f"Round {number} of {rounds}:", end="", flush=True)
+        for column, (count, arguments) in COLUMNS.items():
+            print(f" {column} ", end="", flush=True)
+            for app, url in LIST_URLS.items():
+                path = directory / str(count) / app
+                if not path.exists():
+                    copy(app, path, count)
+                command, *rest = (part.format(url=url, count=count) for part in arguments)
+                saved = ["--name", column, "--append", f"{directory}/{app}.json"]
+                run_pyperf([command, *saved, *rest], path)
+                print(".", end="", flush=True)
+        print()
+    return {app: BenchmarkSuite.load(f"{directory}/{app}.json") for app in LIST_URLS}
+
+
+def copy(app: str, path: Path, count: int) -> None:
+    """Copy an app, and give it so many greetings. More than seven have made-up languages."""
+    if app == BASE:
+        path.mkdir(parents=True)
+        (path / "app.py").write_text(BASE_APP, "utf-8")
+    else:
+        shutil.copytree(ROOT / app, path)
+    greetings = json.loads(CANONICAL.read_text("utf-8"))
+    if count > len(greetings):
+        texts = cycle(greetings.values())
+        greetings = {f"x-{number:05}": next(texts) for number in range(count)}
+    (path / "greetings.json").write_text(json.dumps(greetings), "utf-8")
+
+
+def run_pyperf(arguments: list[str], path: Path) -> None:
+    """Run pyperf in the directory of an app. Raises RuntimeError with the app's own error."""
+    command = [sys.executable, "-m", "pyperf", *arguments]
+    done = subprocess.run(command, cwd=path, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        error = re.search(r"^[\w.]+: .+|\Z", done.stderr, re.MULTILINE)[0]
+        raise RuntimeError(f"{path.name} cannot be measured: {error or 'pyperf failed'}")
+
+
+def ratio(suites: dict[str, BenchmarkSuite], app: str, column: str) -> float:
+    """Compare the lowest values: other work on the machine can only raise a value."""
+    own, base = (suites[name].get_benchmark(column).get_values() for name in (app, BASE))
+    return min(own) / min(base)
+
+
+def tabulate(suites: dict[str, BenchmarkSuite]) -> str:
+    """Return a Markdown table, aligned for the terminal."""
+    line = "| {:26} |" + " {:>14} |" * len(COLUMNS) + "\n"
+    text = line.format("", *COLUMNS) + line.format("---", *["---:"] * len(COLUMNS))
+    base = [suites[BASE].get_benchmark(column) for column in COLUMNS]
+    values = [benchmark.format_value(min(benchmark.get_values())) for benchmark in base]
+    text += line.format(BASE, *(f"1 ({value})" for value in values)).replace(" us)", " µs)")
+    for example in EXAMPLES:
+        ratios = (f"{ratio(suites, example.directory, column):.1f}" for column in COLUMNS)
+        text += line.format(f"`{example.directory}`", *ratios)
+    return text
+
+
+def conditions() -> str:
+    """Return the date, and the versions of Python and of the packages that the examples require."""
+    files = [(example.path / "requirements.txt").read_text("utf-8") for example in EXAMPLES]
+    names = sorted(set(re.findall(r"^\w[\w.-]*", "\n".join(files), re.MULTILINE)), key=str.lower)
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Measured on {date.today()} with Python {python_version()}, {packages}."
+
+
+def draw(suites: dict[str, BenchmarkSuite]) -> str:
+    """Draw a panel for each column, with a line at plain Flask, and return the SVG."""
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cost", "text.color": INK}):
+        figure = Figure(figsize=(7.3, 2), layout="constrained")
+        panels = figure.subplots(1, len(COLUMNS), sharex=True, sharey=True)
+        for panel, column in zip(panels, COLUMNS, strict=True):
+            for example in EXAMPLES:
+                value = ratio(suites, example.directory, column)
+                panel.barh(example.directory, value, color=BLUE)
+                panel.text(max(value, 1) + 0.08, example.directory, f"{value:.1f}", va="center")
+            panel.axvline(1, color=INK, linewidth=1)
+            panel.margins(x=0.3)
+            panel.set_title(column, loc="left")
+            panel.set_xticks([1], [BASE])
+            panel.tick_params(length=0, labelcolor=INK)
+            panel.spines[:].set_visible(False)
+        panels[0].invert_yaxis()
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return svg.getvalue().replace("</style>", f"{STYLE}</style>", 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
+
+# ruff: isort: skip_file
+from shared.connect.stopping import say_stopped, stopped, wait  # first: see there
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from shared.catalogue import EXAMPLES, Example
+from shared.connect.__main__ import parse, start
+from shared.harness.deployment import deployments, links
+
+AT_A_TIME = 2  # deployments; more only wait for the processor
+Deploy = Callable[[Example], dict[str, str]]
+
+
+def main() -> None:
+    """Serve; exits with one line when an example cannot be deployed."""
+    arguments = parse(__doc__)
+    failures: list[str] = []
+
+    def work() -> None:
+        try:
+            print_table(deploy_all(deploy))
+            if "CONNECT_API_KEY" not in os.environ:
+                print(f"API key: {connect.api_key}")
+            print(f"Sign in and see the logs: {connect.url}/\nCtrl-C stops it.", flush=True)
+        except Exception as error:
+            # After Ctrl-C, deployments fail because their clients are ended.
+            if not stopped.is_set():
+                failures.append(str(error).strip().rpartition("\n")[2])
+                stopped.set()
+
+    try:
+        with start(arguments, links=links()) as connect:
+            worker = threading.Thread(target=work)
+            with deployments(connect.url, connect.api_key) as deploy:
+                worker.start()
+                wait()
+            worker.join()
+    except OSError as error:
+        sys.exit(f"{error}. Free some space, or set TMPDIR to another directory.")
+    if failures:
+        sys.exit(failures[0])
+    say_stopped()
+
+
+def deploy_all(deploy: Deploy) -> dict[Example, str]:
+    """Deploy all examples, and return the base URL of each at its vanity path."""
+
+    def run(example: Example) -> tuple[str, float]:
+        began = time.monotonic()
+        try:
+            return deploy(example)["vanity"], time.monotonic() - began
+        except Exception as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            raise RuntimeError(f"{example.directory} cannot be deployed: {reason}") from error
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        futures = {pool.submit(run, example): example for example in EXAMPLES}
+        for number, future in enumerate(as_completed(futures), 1):
+            _, seconds = future.result()
+            counted = f"[{number}/{len(futures)}]"
+            print(f"{counted} {futures[future].directory} is up ({seconds:.1f} s)", flush=True)
+    return {example: future.result()[0] for future, example in futures.items()}
+
+
+def print_table(urls: dict[Example, str]) -> None:
+    """Print the URLs of each example, below 100 columns."""
+    print()
+    for example in EXAMPLES:
+        for number, (label, path) in enumerate(example.links):
+            print(f"{'' if number else example.id:12} {label:8} {urls[example]}{path}")
+    print()
+
+
+if __name__ == "__main__":
+    main()
