@@ -1,1 +1,1 @@
-"""The shared test harness: the examples never import it."""
+"""The harness of the examples, which never import it."""

@@ -28,8 +28,15 @@ class Example:
 
     @property
     def negotiates(self) -> bool:
-        """Whether the list itself is a console for whoever accepts text/html."""
+        """Whether the list itself is a console for a client that accepts text/html."""
         return self.list_url in self.console_urls
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        """Labels and paths of what a person opens first."""
+        consoles = [("Console", url) for url in self.console_urls if "{" not in url]
+        hello = [("Hello", self.hello_url)] if self.hello_url else []
+        return [("API", self.list_url), *consoles, *hello]
 
 
 EXAMPLES = (

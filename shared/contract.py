@@ -41,14 +41,14 @@ def greetings() -> list[dict[str, str | None]]:
 def parse(body: bytes) -> object:
     """The value of a JSON body in UTF-8.
 
-    Raises ValueError for what is no JSON, no UTF-8, or names a key twice, which
-    json.loads would pass over.
+    Raises ValueError when it is not JSON, not UTF-8, or has a duplicate key, which json.loads
+    accepts.
     """
 
     def without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            raise ValueError(f"a key stands twice in {pairs}")
+            raise ValueError(f"duplicate key in {pairs}")
         return value
 
     return json.loads(body.decode("utf-8"), object_pairs_hook=without_duplicates)

@@ -1,0 +1,1 @@
+"""How the examples are served and tested."""

@@ -1,0 +1,82 @@
+"""Runs the real rsconnect client, apart from what you have set up for it on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.catalogue import EXAMPLES
+from shared.connect.processes import Processes
+
+COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the client colors its output in a pipe, too
+
+
+class ClientError(Exception):
+    """The client failed: its last line, and all of its output in `output`."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(output.strip().rpartition("\n")[2])
+        self.output = output
+
+
+class Client:
+    """rsconnect with a home of its own, and copies of the examples; both are below `root`.
+
+    The client writes into the directories that it deploys.
+    """
+
+    def __init__(self, root: Path, processes: Processes) -> None:
+        self.root = root
+        self._processes = processes
+        ignore = shutil.ignore_patterns("__pycache__", "rsconnect-python")
+        for example in EXAMPLES:
+            shutil.copytree(example.path, root / example.directory, ignore=ignore)
+        # An exported CONNECT_* would take precedence over what `rsconnect add` saved.
+        kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
+        home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "APPDATA"), str(root / "home"))
+        # Otherwise it asks the package index for a newer client.
+        quiet = {"RSCONNECT_DISABLE_VERSION_CHECK": "1", "PYTHONWARNINGS": "ignore"}
+        # The client is installed beside this Python, and so is the uv that it runs.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self._environment = {**kept, **home, **quiet, "PATH": path}
+        self._program = shutil.which("rsconnect", path=path) or "rsconnect"
+        (root / "home").mkdir()
+
+    def run(self, *arguments: str) -> str:
+        """Return what `rsconnect ARGUMENTS` prints, without colors; raises ClientError."""
+        lines: list[str] = []
+        command = [self._program, *arguments]
+        try:
+            for line in self._processes.run(command, cwd=self.root, env=self._environment):
+                lines.append(COLOR.sub("", line))
+        except subprocess.CalledProcessError:
+            raise ClientError("\n".join(lines)) from None
+        return "\n".join(lines)
+
+    def run_command(self, command: str, url: str, key: str) -> str:
+        """Run a command of the README, with this server's URL and key in place of its own."""
+        program, *arguments = shlex.split(command)
+        assert program == "rsconnect", command
+        for option, value in (("--server", url), ("--api-key", key)):
+            if option in arguments:
+                arguments[arguments.index(option) + 1] = value
+        return self.run(*arguments)
+
+
+@contextmanager
+def private_client() -> Iterator[Client]:
+    """Give a client in a temporary directory; what it runs ends with the context."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rsconnect-") as root,
+        contextlib.closing(Processes()) as processes,
+    ):
+        yield Client(Path(root), processes)

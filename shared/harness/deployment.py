@@ -1,0 +1,90 @@
+"""Examples deployed by the README's commands, to a named server or to a local Connect."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from shared.catalogue import EXAMPLES, Example
+from shared.connect.server import LocalConnect
+from shared.harness.client import ClientError, private_client
+from shared.harness.readme import console_commands
+
+
+def named_server() -> tuple[str, str] | None:
+    """Return the URL and the API key in CONNECT_SERVER and CONNECT_API_KEY, if there are any.
+
+    Raises LookupError when there is a URL without a key.
+    """
+    url, key = os.environ.get("CONNECT_SERVER"), os.environ.get("CONNECT_API_KEY")
+    if url and not key:
+        raise LookupError(f"Set CONNECT_API_KEY, too, to a key of {url}.")
+    return (url.rstrip("/"), key) if url else None
+
+
+def kept_environments() -> Path | None:
+    """Return where virtual environments stay until the next run: in tox's directory."""
+    directory = os.environ.get("TOX_WORK_DIR")
+    return Path(directory, "environments") if directory else None
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, str]]:
+    """Give the URL and an API key of a server: the named one, or else a local Connect."""
+    if named := named_server():
+        yield named
+    else:
+        with LocalConnect(environments=kept_environments(), links=links()) as connect:
+            yield connect.url, connect.api_key
+
+
+def links() -> dict[str, list[tuple[str, str]]]:
+    """Return the labels and paths that a local Connect's index shows for each example."""
+    return {example.directory: example.links for example in EXAMPLES}
+
+
+@contextmanager
+def deployments(url: str, key: str) -> Iterator[Callable[[Example], dict[str, str]]]:
+    """Give `deploy(example)`, which returns the base URL of its content at each mount.
+
+    Each example is deployed once, and deleted when the context ends. `deploy` raises ClientError
+    with the last line of the app's log when the app does not start.
+    """
+    add, *commands = console_commands("Deploy")
+    headers = {"Authorization": f"Key {key}"}
+    with (
+        httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
+        contextlib.ExitStack() as stack,
+        private_client() as client,
+    ):
+        client.run_command(add, url, key)
+
+        def delete(guid: str) -> None:
+            api.delete(guid).raise_for_status()
+
+        @functools.cache
+        def deploy(example: Example) -> dict[str, str]:
+            [command] = (c for c in commands if c.endswith(f"/{example.directory}/"))
+            try:
+                printed = client.run_command(command, url, key)
+            except ClientError as error:
+                if log := re.search(r"http\S+/logs", error.output):
+                    lines = httpx.get(log[0], headers=headers).text.strip()
+                    raise ClientError(f"{error.output}\n{lines}") from None
+                raise
+            guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
+            stack.callback(delete, guid)
+            # A server that others use, too, may have the path already.
+            unique = f"-{guid[:8]}" if named_server() else ""
+            path = f"/{example.directory}{unique}"
+            api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
+            return {"content": f"{url}/content/{guid}", "vanity": url + path}
+
+        yield deploy
