@@ -1,8 +1,9 @@
-"""The fixtures: an example, the place that serves it, and a client of it."""
+"""The fixtures: an example, where it is served, and a client of it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -10,139 +11,142 @@ import httpx
 import pytest
 
 from shared.catalogue import EXAMPLES
-from shared.places import PLACES, load
+from shared.harness.places import load, served_in_thread
 
+PLACES = {"thread": ["content"], "bundle": ["root"], "connect": ["content", "vanity"]}
 NAMED_SERVER = os.environ.get("CONNECT_SERVER")
+# For the counts of the weekly run, which are named where they are used.
+DEEP = bool(os.environ.get("DEEP"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--example",
-        metavar="ID",
-        help="only this example; several ids, or a tox environment's name that has "
-        "them, are joined by dashes (default: all of the catalogue)",
-    )
-    parser.addoption(
-        "--place",
-        choices=sorted(PLACES),
-        default="thread",
-        help="where the examples are served (default: %(default)s)",
-    )
-    parser.addoption(
-        "--pictures",
-        metavar="DIR",
-        type=lambda name: Path(name).resolve(),
-        help="write the consoles' screenshots there",
-    )
+    ids = [example.id for example in EXAMPLES]
+    parser.addoption("--example", choices=ids, help="only this example (default: all)")
+    parser.addoption("--place", choices=PLACES, default="thread", help="where examples are served")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "having(attribute): only for the examples whose catalogue entry has it",
-    )
-    config.addinivalue_line(
-        "markers", "standin: about the local Connect; not for a server that is named"
-    )
-    wanted = config.getoption("example")
-    parts = wanted.split("-") if wanted else [example.id for example in EXAMPLES]
-    config.examples = [example for example in EXAMPLES if example.id in parts]
-    if not config.examples:
-        known = ", ".join(example.id for example in EXAMPLES)
-        raise pytest.UsageError(f"--example {wanted} names none of: {known}")
-    if config.getoption("place") == "connect":
-        from shared.deployment import named_server
-
-        try:
-            named_server()
-        except LookupError as error:
-            raise pytest.UsageError(str(error)) from None
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    if NAMED_SERVER:
-        terminalreporter.write_line(
-            f"On {NAMED_SERVER}; left out is what is marked standin, about the local one."
-        )
+    config.addinivalue_line("markers", "having(attribute): for examples whose entry has it")
+    config.addinivalue_line("markers", "one_mount: at all mounts in the deep run only")
+    config.addinivalue_line("markers", "local: about the local Connect, not for a named server")
+    if not (config.option.example or os.environ.get("TOX_ENV_NAME")):
+        raise pytest.UsageError("Run the tests with tox, such as `tox run -e restx`.")
+    # Requests to this machine never go to a proxy.
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [os.environ.get(name), "127.0.0.1", "localhost"]
+        os.environ[name] = ",".join(filter(None, hosts))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    config = metafunc.config
+    option = metafunc.config.option
     if "example" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "example", config.examples, ids=lambda example: example.id, scope="session"
-        )
+        examples = [e for e in EXAMPLES if option.example in (None, e.id)]
+        ids = [example.id for example in examples]
+        metafunc.parametrize("example", examples, ids=ids, scope="session")
     if "mount" in metafunc.fixturenames:
-        mounts = PLACES[config.getoption("place")].mounts
+        mounts = PLACES[option.place]
+        if metafunc.definition.get_closest_marker("one_mount") and not DEEP:
+            mounts = mounts[:1]
         metafunc.parametrize("mount", mounts, scope="session")
 
 
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Deselect a test of a trait for each example that does not have it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of what an example does not have, or a named server is not."""
 
-    def has_its_traits(item: pytest.Item) -> bool:
+    def applies(item: pytest.Item) -> bool:
+        if NAMED_SERVER and item.get_closest_marker("local"):
+            return False
         return all(
             getattr(item.callspec.params["example"], marker.args[0])
             for marker in item.iter_markers("having")
         )
 
-    def is_possible(item: pytest.Item) -> bool:
-        return not (NAMED_SERVER and item.get_closest_marker("standin"))
-
-    deselected = [i for i in items if not (has_its_traits(i) and is_possible(i))]
+    deselected = [item for item in items if not applies(item)]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    if NAMED_SERVER:
+        terminalreporter.write_line(f"On {NAMED_SERVER}, without the tests of the local Connect.")
+    # For `python -m shared.commands.counts`, at the end of the tox run with this process.
+    if directory := os.environ.get("TOX_ENV_DIR"):
+        outcomes = ("passed", "failed", "error", "skipped")
+        counts = {name: len(terminalreporter.stats.get(name, ())) for name in outcomes}
+        counts = {name: count for name, count in counts.items() if count}
+        text = json.dumps({"tox": os.getppid(), "counts": counts})
+        Path(directory, "tests.json").write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def foreign_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test may depend on the directory that it is started from."""
+    """No test depends on the directory that it is started from."""
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
 @pytest.fixture(scope="session")
 def app(example):
-    """The example's WSGI app, imported for this test session alone."""
+    """The example's WSGI app, imported for this session."""
     return load(example.path)
 
 
 @pytest.fixture(scope="session")
-def place(pytestconfig):
-    """What serves an example: a context manager of its URLs."""
-    with PLACES[pytestconfig.getoption("place")].open() as serve:
-        yield serve
+def thread(example):
+    """The URLs of the example in this process, by mount."""
+    with served_in_thread(example) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="session")
-def index_url(place):
-    """The index page of the server on which all examples are deployed."""
-    with contextlib.ExitStack() as stack:
-        urls = [stack.enter_context(place(example))["content"] for example in EXAMPLES]
-        yield str(httpx.URL(urls[0]).join("/"))
+def bundle(example):
+    """The URLs of the example, served from the bundle that the client ships."""
+    from shared.harness.bundle import served_from_bundle
+
+    with served_from_bundle(example) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def deploy():
+    """Deploys an example to the named server or a local Connect, and returns its URLs."""
+    from shared.harness.deployment import deployments, server
+
+    try:
+        with server() as (url, key), deployments(url, key) as deploy:
+            yield deploy
+    except LookupError as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def connect(example, deploy):
+    """The URLs of the deployed example."""
+    return deploy(example)
+
+
+@pytest.fixture(scope="session")
+def urls(request, example, pytestconfig):
+    """The base URL of the example at each mount of the place."""
+    return request.getfixturevalue(pytestconfig.option.place)
 
 
 @pytest.fixture(scope="session")
 def headers():
     """What every visitor sends: on a named server content is not public."""
-    key = os.environ.get("CONNECT_API_KEY")
-    return {"Authorization": f"Key {key}"} if NAMED_SERVER else {}
+    return {"Authorization": f"Key {os.environ['CONNECT_API_KEY']}"} if NAMED_SERVER else {}
 
 
 @pytest.fixture(scope="session")
-def clients(example, place, headers):
-    """An HTTP client for each mount at which the example is served."""
-
-    def open_client(url: str) -> httpx.Client:
-        options = {"base_url": url, "headers": headers, "trust_env": False}
-        # Reading the certificates takes longer than the tests of an example.
-        return httpx.Client(verify=url.startswith("https:"), timeout=30, **options)
-
+def clients(urls, headers):
+    """An HTTP client for each mount of the example."""
     with contextlib.ExitStack() as stack:
-        urls = stack.enter_context(place(example))
+        # Reading the certificates takes longer than the tests of an example.
+        options = {"headers": headers, "timeout": 30}
         yield {
-            mount: stack.enter_context(open_client(url)) for mount, url in urls.items()
+            mount: stack.enter_context(
+                httpx.Client(base_url=url, verify=url.startswith("https:"), **options)
+            )
+            for mount, url in urls.items()
         }
 
 
@@ -150,3 +154,28 @@ def clients(example, place, headers):
 def client(clients, mount):
     """The client of one mount."""
     return clients[mount]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One running Chromium."""
+    from shared.harness.browser import open_browser
+
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def context(browser, headers):
+    """What the pages share: a cache, and the headers that they send."""
+    options = {"extra_http_headers": headers, "ignore_https_errors": True}
+    with browser.new_context(**options) as context:
+        yield context
+
+
+@pytest.fixture
+def page(context):
+    """A new page, without cookies."""
+    context.clear_cookies()
+    with context.new_page() as page:
+        yield page

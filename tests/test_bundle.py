@@ -9,10 +9,10 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from shared import contract
-from shared.bundle import running, write_manifest
 from shared.catalogue import EXAMPLES
-from shared.client import private_client
-from shared.readme import console_commands
+from shared.harness.bundle import running, write_manifest
+from shared.harness.client import private_client
+from shared.harness.readme import README, console_commands
 
 
 @pytest.fixture(scope="session")
@@ -27,28 +27,29 @@ def test_committed_manifest_is_that_of_its_directory(example, manifest):
     committed = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
     machine_dependent = {"locale": None, "python": None}
     assert committed | machine_dependent == manifest | machine_dependent, (
-        "to write it anew: tox run -e manifests"
+        "to write it again: tox run -e manifests"
     )
 
 
 def test_client_tells_connect_which_pythons_will_do(manifest):
-    """Else Connect takes the minor version of whoever deploys."""
+    """Without a constraint, Connect takes the minor version of the person who deploys."""
     pythons = SpecifierSet(manifest["environment"]["python"]["requires"])
-    assert "3.9" in pythons
-    assert "3.14" in pythons
-    assert "3.8" not in pythons
+    assert "3.10" in pythons
+    assert "3.15" in pythons
+    assert "3.9" not in pythons
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the README's commands are a shell's")
-def test_readme_runs_one_by_itself(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="the README's commands are for a POSIX shell")
+def test_readme_runs_one_and_calls_it(tmp_path):
+    """With the answer that the README shows."""
     for example in EXAMPLES:
         shutil.copytree(example.path, tmp_path / example.directory)
-    *commands, serve = console_commands("Run one by itself")
-    [directory] = (c.split()[1] for c in commands if c.startswith("cd "))
-    [example] = (e for e in EXAMPLES if e.directory == directory)
+    *commands, serve, curl = console_commands("Run one and call it")
     script = " && ".join([*commands, f"exec {serve}"])
-    port = {"FLASK_RUN_PORT": "0"}  # in place of the usual one, which may be in use
-    command = ["sh", "-c", script]
-    with running(command, cwd=tmp_path, env={**os.environ, **port}) as url:
-        response = httpx.get(url + example.list_url, trust_env=False)
-    assert response.json() == contract.greetings()
+    port = {"FLASK_RUN_PORT": "0"}  # the usual one may be in use
+    with running(["sh", "-c", script], cwd=tmp_path, env={**os.environ, **port}) as url:
+        program, shown_url = curl.split()
+        response = httpx.get(shown_url.replace("http://127.0.0.1:5000", url))
+    assert program == "curl"
+    assert response.text.strip() in README.read_text(encoding="utf-8")
+    assert contract.parse(response.content) in contract.greetings()

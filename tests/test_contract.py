@@ -15,10 +15,7 @@ def check(response, expected):
 @pytest.fixture(params=["list", "item"])
 def url(request, example):
     """The URL of the list, and of one item."""
-    return {
-        "list": example.list_url,
-        "item": example.item_url.format(lang="en"),
-    }[request.param]
+    return {"list": example.list_url, "item": example.item_url.format(lang="en")}[request.param]
 
 
 def test_list_is_every_greeting_by_language(client, example):
@@ -32,9 +29,7 @@ def test_known_language_has_its_text(client, example, spelled, lang):
     assert contract.parse(response.content)["text"] is not None
 
 
-@pytest.mark.parametrize(
-    "spelled, lang", contract.UNKNOWN.items(), ids=contract.UNKNOWN
-)
+@pytest.mark.parametrize("spelled, lang", contract.UNKNOWN.items(), ids=contract.UNKNOWN)
 def test_unknown_language_has_no_text(client, example, spelled, lang):
     response = client.get(example.item_url.format(lang=spelled))
     check(response, {"lang": lang, "text": None})

@@ -1,28 +1,31 @@
-"""No request breaks an example: neither a 5xx nor an exception out of the WSGI app."""
+"""No request that HTTP allows breaks an example: no 5xx, no exception out of the WSGI app.
+
+Raw bytes in the request line and malformed hosts are for the server in front to refuse.
+"""
 
 import json
 import re
+from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from tests.conftest import DEEP
+
 
 def words_of(app):
     """The words that the app's own routes are made of."""
     rules = (str(rule) for rule in app.url_map.iter_rules())
-    return sorted(
-        {word for rule in rules for word in rule.split("/") if "<" not in word}
-    )
+    return sorted({word for rule in rules for word in rule.split("/") if "<" not in word})
 
 
+# Percent-encoded in a path or query; as it is in a header.
 LATIN_1 = st.text(st.characters(max_codepoint=255), max_size=20)
 HEADER = LATIN_1.map(lambda text: re.sub(r"[\r\n\0]", "", text))
 JSON_VALUE = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["user", "x"]), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["user", "x"]), inner),
     max_leaves=5,
 ).map(lambda value: json.dumps(value, ensure_ascii=False).encode().decode("latin-1"))
 MEDIA_TYPE = st.sampled_from(
@@ -35,8 +38,6 @@ HEADERS = st.fixed_dictionaries(
         "HTTP_X_FIELDS": st.text("{}*,:langtex ", max_size=12) | HEADER,
         "HTTP_RSTUDIO_CONNECT_CREDENTIALS": JSON_VALUE | HEADER,
         "HTTP_COOKIE": HEADER,
-        "HTTP_HOST": st.sampled_from(["localhost", "", "a b", "[::1", "é", "x:y", "."])
-        | HEADER,
         "HTTP_RANGE": st.sampled_from(["bytes=0-1", "bytes=9-", "bytes=-", "x"]),
         "HTTP_IF_MODIFIED_SINCE": HEADER,
         "CONTENT_TYPE": st.sampled_from(
@@ -48,7 +49,7 @@ HEADERS = st.fixed_dictionaries(
             ]
         )
         | HEADER,
-        "QUERY_STRING": HEADER,
+        "QUERY_STRING": LATIN_1.map(quote),
         "SCRIPT_NAME": st.sampled_from(["/content/x", "/é".encode().decode("latin-1")]),
     },
 )
@@ -60,8 +61,13 @@ BODY = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-# A busy machine is no reason to fail.
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same 100 examples every time; in the deep run 1,000 new ones. A busy machine may be slow.
+@settings(
+    max_examples=1000 if DEEP else 100,
+    derandomize=not DEEP,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(data=st.data(), method=METHOD, headers=HEADERS, body=BODY)
 def test_no_request_breaks_the_app(app, data, method, headers, body):
     segment = st.sampled_from([*words_of(app), "en", "", ".", ".."]) | LATIN_1

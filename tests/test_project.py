@@ -2,6 +2,7 @@
 
 import configparser
 import filecmp
+import re
 
 import pytest
 from packaging.requirements import Requirement
@@ -33,9 +34,7 @@ def requirement_lines(example):
 def test_requirements_are_bounded_and_say_why(example):
     for requirement, reason in requirement_lines(example):
         operators = {specifier.operator for specifier in requirement.specifier}
-        assert operators == {">=", "<"}, (
-            f"{requirement} wants a lower and an upper bound"
-        )
+        assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
         assert reason, f"{requirement} does not say why it is capped"
 
 
@@ -48,8 +47,17 @@ def tox():
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):
-    deps = tox["testenv"]["deps"].splitlines()
-    line = f"{example.id},fuzz,bench: -r {example.directory}/requirements.txt"
-    assert line in deps, f"tox.ini, [testenv] deps lacks: {line}"
-    factors = tox["tox"]["env_list"].replace("{", ",").replace("}", ",").split(",")
-    assert factors.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
+    line = f"{example.id}: -r {example.directory}/requirements.txt"
+    assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
+    line = f"{example.id}: python -m pytest --example {example.id}"
+    assert line in tox["testenv"]["commands"], f"tox.ini, [testenv] commands lacks: {line}"
+    ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
+    assert ids.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
+
+
+def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox):
+    """tox skips an environment whose Python is missing, and ends with congratulations."""
+    for name in tox.sections():
+        assert "base_python" not in tox[name], name
+    for name in re.sub(r"\{[^}]*\}|py\S*", "", tox["tox"]["env_list"]).split():
+        assert f"testenv:{name}" in tox, f"{name} has no section of its own"

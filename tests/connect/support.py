@@ -1,0 +1,80 @@
+"""Bundles, deployments and requests of the tests of the local Connect."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+ECHO = Path(__file__).with_name("echo.py").read_text(encoding="utf-8")
+
+
+def echo(version="1"):
+    """The source of the echo app, which tells this version."""
+    return ECHO.replace('VERSION = "1"', f'VERSION = "{version}"')
+
+
+def make_bundle(files=None, members=(), **changes):
+    """The bytes of a bundle: files by name, more members of the archive, changes to the manifest."""
+    files = {"requirements.txt": "", "app.py": ECHO, **(files or {})}
+    files = {name: text for name, text in files.items() if text is not None}
+    python = {
+        "version": "3.11.0",
+        "package_manager": {"name": "pip", "package_file": "requirements.txt"},
+    }
+    manifest = {
+        "version": 1,
+        "metadata": {"appmode": "python-api", "entrypoint": "app:app"},
+        "python": python,
+        "files": {name: {"checksum": ""} for name in files},
+        **changes,
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in {"manifest.json": json.dumps(manifest), **files}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"\0" * member.size))
+    return archive.getvalue()
+
+
+def example_bundle(example):
+    """The bytes of a bundle of an example, made without the client."""
+    names = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return make_bundle({name: (example.path / name).read_text(encoding="utf-8") for name in names})
+
+
+def deploy(publisher, content, bundle, **options):
+    """Upload a bundle and deploy it; return its id, and the last report of the task."""
+    url = f"content/{content['guid']}"
+    uploaded = publisher.post(f"{url}/bundles", content=bundle)
+    assert uploaded.status_code == 200, uploaded.text
+    body = {"bundle_id": uploaded.json()["id"], **options}
+    task = publisher.post(f"{url}/deploy", json=body).json()["task_id"]
+    return uploaded.json()["id"], finished(publisher, task)
+
+
+def finished(publisher, task_id):
+    """Wait for a task; return its last report, with all of its output."""
+    output, task = [], {"finished": False, "last": 0}
+    while not task["finished"]:
+        query = {"wait": 10, "first": task["last"]}
+        task = publisher.get(f"tasks/{task_id}", params=query).json()
+        output += task["output"]
+    return {**task, "output": output}
+
+
+def ask(visitor, content, path="", **options):
+    """What the echo app tells of a request."""
+    response = visitor.get(content["content_url"] + path, **options)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def write_app(directory, app=ECHO, requirements=""):
+    """Write a directory for the client to deploy; return its path."""
+    directory.mkdir(exist_ok=True)
+    (directory / "app.py").write_text(app, encoding="utf-8")
+    (directory / "requirements.txt").write_text(requirements, encoding="utf-8")
+    return str(directory)

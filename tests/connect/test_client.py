@@ -1,0 +1,176 @@
+"""The unmodified client deploys and redeploys, and its other commands work or say why not."""
+
+import json
+import re
+import tarfile
+
+import psutil
+import pytest
+
+from shared.harness.client import ClientError
+from tests.conftest import DEEP
+from tests.connect.support import ask, deploy, echo, make_bundle, write_app
+
+pytestmark = pytest.mark.local
+
+
+def by_title(publisher, title):
+    """The content items with a title, oldest first."""
+    return [item for item in publisher.get("content").json() if item["title"] == title]
+
+
+def test_client_deploys_and_redeploys_the_same_content(rsconnect, publisher, visitor, tmp_path):
+    directory = write_app(tmp_path / "twice")
+    command = ("deploy", "api", "-n", "local", "--entrypoint", "app:app", directory)
+    assert "Direct content URL" in rsconnect.run(*command)
+    (content,) = by_title(publisher, "twice")
+    before = ask(visitor, content)
+    write_app(tmp_path / "twice", echo("2"))
+    rsconnect.run(*command)
+    assert [item["guid"] for item in by_title(publisher, "twice")] == [content["guid"]]
+    after = ask(visitor, content)
+    assert (before["version"], after["version"]) == ("1", "2")
+    assert psutil.pid_exists(after["pid"]) and not psutil.pid_exists(before["pid"])
+
+    rsconnect.run(*command[:2], "--new", *command[2:])
+    first, second = by_title(publisher, "twice")
+    assert (first["name"], second["name"]) == ("twice", "twice1")
+
+
+def test_client_deploys_to_a_guid_with_variables(rsconnect, publisher, visitor, own_echo, tmp_path):
+    rsconnect.run(
+        *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"], "--no-verify"),
+        *("-E", "GREETING=héllo", "-E", "EMPTY=", write_app(tmp_path / "app")),
+    )
+    variables = ask(visitor, own_echo)["variables"]
+    assert (variables["GREETING"], variables["EMPTY"]) == ("héllo", "")
+    listed = publisher.get(f"content/{own_echo['guid']}/environment").json()
+    assert listed == ["EMPTY", "GREETING"]
+
+
+def test_client_deploys_a_draft_that_visitors_do_not_see(rsconnect, visitor, own_echo, tmp_path):
+    directory = write_app(tmp_path / "app", echo("draft"))
+    options = ("-n", "local", "--app-id", own_echo["guid"], "--draft")
+    output = rsconnect.run("deploy", "api", *options, directory)
+    assert ask(visitor, own_echo)["version"] == "1"
+    (url,) = re.findall(r"Draft content URL: (\S+)", output)
+    draft = visitor.get(url, follow_redirects=True).json()
+    assert draft["version"] == "draft"
+    assert re.search(r"/_bundle\d+$", draft["environ"]["SCRIPT_NAME"])
+
+
+def test_client_uploads_metadata(rsconnect, visitor, own_echo, tmp_path):
+    rsconnect.run(
+        *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"]),
+        *("--metadata", "source=test", write_app(tmp_path / "app", echo("multipart"))),
+    )
+    assert ask(visitor, own_echo)["version"] == "multipart"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "entrypoint", "reason"),
+    [
+        ("no-such-package-0q", "app:app", "no-such-package-0q was not found"),
+        ("", "app:nope", "The entrypoint app:nope names an object"),
+        ("", "gone:app", "No module named 'gone'"),
+    ],
+    ids=["broken requirements", "bad entrypoint", "missing module"],
+)
+def test_failed_deployment_says_why_and_leaves_what_serves(
+    rsconnect, visitor, own_echo, tmp_path, requirements, entrypoint, reason
+):
+    directory = write_app(tmp_path / "app", requirements=requirements)
+    before = ask(visitor, own_echo)
+    with pytest.raises(ClientError) as failure:
+        rsconnect.run(
+            *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"]),
+            *("--entrypoint", entrypoint, directory),
+        )
+    after = ask(visitor, own_echo)
+    assert (after["version"], after["pid"]) == ("1", before["pid"])
+    # A client that verifies drafts, as from 1.30 on, only names the log.
+    told = failure.value.output
+    told += "".join(visitor.get(url).text for url in re.findall(r"http\S+/logs", told))
+    assert reason in re.sub(r"\s+", " ", told)
+
+
+def test_without_verification_a_broken_app_is_active_and_fails_when_visited(
+    rsconnect, publisher, visitor, own_echo, tmp_path
+):
+    rsconnect.run(
+        *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"], "--no-verify"),
+        *("--entrypoint", "gone:app", write_app(tmp_path / "app")),
+    )
+    response = visitor.get(own_echo["content_url"])
+    assert response.status_code == 502
+    assert "No module named 'gone'" in response.text and "/logs" in response.text
+
+
+def test_client_is_told_of_a_wrong_key(rsconnect, server):
+    with pytest.raises(ClientError, match="API key is not valid"):
+        rsconnect.run("add", "-n", "other", "-s", server.url, "-k", "wrong")
+
+
+def test_client_shows_the_server(rsconnect):
+    details = rsconnect.run("details", "-n", "local")
+    assert "APIs: allowed" in details and re.search(r"\d+\.\d+\.\d+", details)
+
+
+def test_preflight_knows_the_pythons_of_the_server(rsconnect, tmp_path):
+    checked = rsconnect.run("preflight", "-n", "local", write_app(tmp_path / "app"))
+    assert json.loads(checked)["local_python_publishable"] is True
+
+
+def test_client_searches_describes_and_downloads(rsconnect, echo, tmp_path):
+    guid = ("-n", "local", "-g", echo["guid"])
+    found = json.loads(rsconnect.run("content", "search", "-n", "local"))
+    assert echo["guid"] in [item["guid"] for item in found]
+    (described,) = json.loads(rsconnect.run("content", "describe", *guid))
+    assert described["name"] == echo["name"]
+    archive = tmp_path / "bundle.tar.gz"
+    rsconnect.run("content", "download-bundle", *guid, "-o", str(archive))
+    with tarfile.open(archive) as tar:
+        assert "app.py" in tar.getnames()
+
+
+def test_client_builds_content(rsconnect, echo):
+    guid = ("-n", "local", "-g", echo["guid"])
+    rsconnect.run("content", "build", "add", *guid)
+    assert "NEEDS_BUILD" in rsconnect.run("content", "build", "ls", *guid)
+    rsconnect.run("content", "build", "rm", *guid)
+
+
+NOT_IMPLEMENTED = [
+    ("content", "get-lockfile", "-g", "{guid}"),
+    ("deploy", "git", "--repository", "https://example.com/a.git", "--branch", "main"),
+    ("system", "caches", "list"),
+]
+if DEEP:
+    NOT_IMPLEMENTED += [
+        ("content", "repository", "show", "-g", "{guid}"),
+        ("content", "venv", "-g", "{guid}", "{path}"),
+        ("environment", "list"),
+        ("integration", "list"),
+    ]
+
+
+@pytest.mark.parametrize("command", NOT_IMPLEMENTED, ids=" ".join)
+def test_client_is_told_what_is_not_implemented(rsconnect, echo, tmp_path, command):
+    words = [word.format(guid=echo["guid"], path=tmp_path / "venv") for word in command]
+    with pytest.raises(ClientError) as failure:
+        rsconnect.run(*words, "-n", "local")
+    assert "Traceback" not in failure.value.output
+    assert "ot implemented here" in failure.value.output
+
+
+def test_options_without_effect_are_reported(publisher, content):
+    options = {"image": "x", "environment_management": {"python": False}}
+    _, task = deploy(publisher, content, make_bundle(environment=options))
+    output = "\n".join(task["output"])
+    assert "--image has no effect" in output and "--disable-env-management has no" in output
+
+
+def test_bundle_of_another_kind_is_refused_by_its_kind(rsconnect, tmp_path):
+    (tmp_path / "index.html").write_text("<p>Hello", encoding="utf-8")
+    with pytest.raises(ClientError, match="bundle of 'static'"):
+        rsconnect.run("deploy", "html", "-n", "local", str(tmp_path))

@@ -1,0 +1,205 @@
+"""What visitors and apps see: mounts, variables, credentials, and requests passed on whole."""
+
+import http.client
+import json
+import socket
+
+import httpx
+import pytest
+
+from shared.connect.server import LocalConnect
+from tests.connect.support import ask, deploy, make_bundle
+
+pytestmark = pytest.mark.local
+
+
+def raw(server, request):
+    """Send a request as it is; return the response and its body."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(request.encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response, response.read()
+
+
+def test_both_mounts_lead_to_one_process(publisher, visitor, own_echo):
+    url = f"content/{own_echo['guid']}/vanity"
+    assert publisher.put(url, json={"path": "/team/echo/"}).status_code == 200
+    mount = f"/content/{own_echo['guid']}"
+    told = [visitor.get(f"{m}/a").json() for m in (mount, "/team/echo") * 2]
+    assert [t["environ"]["SCRIPT_NAME"] for t in told] == [mount, "/team/echo"] * 2
+    assert {t["environ"]["PATH_INFO"] for t in told} == {"/a"}
+    assert len({t["pid"] for t in told}) == 1
+    moved = visitor.get("/team/echo?a=b")
+    assert (moved.status_code, moved.headers["location"]) == (307, "/team/echo/?a=b")
+    publisher.delete(f"content/{own_echo['guid']}")
+    assert visitor.get("/team/echo/").status_code == 404
+
+
+PATHS = {"/content/x/": 400, "/__api__/": 400, "/connect/": 400, "/": 400, "/a/../b": 400}
+PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 200}
+
+
+def test_vanity_path_is_free_and_not_reserved(publisher, own_echo, content):
+    publisher.put(f"content/{own_echo['guid']}/vanity", json={"path": "/team/echo/"})
+    other = publisher.post("content", json={"name": "other"}).json()["guid"]
+    codes = {}
+    for path in PATHS:
+        response = publisher.put(f"content/{other}/vanity", json={"path": path})
+        codes[path] = response.status_code
+    publisher.delete(f"content/{other}")
+    assert codes == PATHS
+
+
+def test_app_has_the_variables_of_connect(server, publisher, visitor, own_echo):
+    told = ask(visitor, own_echo)
+    variables = told["variables"]
+    assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
+    assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
+    assert variables["CONNECT_SERVER"] == f"{server.url}/"
+    assert variables["LANG"] == "C.UTF-8"
+    assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
+    key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
+    assert visitor.get("/__api__/v1/user", headers=key).json()["username"] == "admin"
+    # Variables that the system refuses are reported, not a 500.
+    large = [{"name": "LARGE", "value": "x" * 900}]
+    large += [{"name": f"LARGE{i}", "value": "x" * 900} for i in range(4000)]
+    publisher.patch(f"content/{own_echo['guid']}/environment", json=large)
+    assert "Argument list too long" in visitor.get(own_echo["content_url"]).text
+    publisher.delete(f"content/{own_echo['guid']}")
+    assert visitor.get("/__api__/v1/user", headers=key).status_code == 401
+
+
+FORGED = [
+    "RStudio-Connect-Credentials",
+    "rstudio-connect-credentials",
+    "RSTUDIO_CONNECT_CREDENTIALS",
+    "RStudio_Connect-Credentials",
+]
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_credentials_cannot_be_forged(jose, visitor, echo, name):
+    forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
+    told = ask(visitor, echo, headers=forged)["environ"]
+    assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in told
+    key = [("Authorization", f"Key {jose}")]
+    told = ask(visitor, echo, headers=forged + key)["environ"]
+    # WSGI decodes the header's bytes as Latin-1, PEP 3333.
+    credentials = told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"].encode("latin-1")
+    assert json.loads(credentials) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
+
+
+def test_signed_in_visitor_is_known_to_content(server, jose, visitor, echo):
+    form, origin = {"user": "josé"}, {"Origin": server.url}
+    foreign = visitor.post("/sign-in", data=form, headers={"Origin": "http://evil.example"})
+    assert foreign.status_code == visitor.post("/sign-in", data=form).status_code == 403
+    cookie = visitor.post("/sign-in", data=form, headers=origin).headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    told = ask(visitor, echo)["environ"]
+    assert "josÃ©" in told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+    # The session is for content only: a page of an app cannot deploy.
+    assert visitor.get("/__api__/v1/user").status_code == 401
+    visitor.post("/sign-out", headers=origin)
+    assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in ask(visitor, echo)["environ"]
+
+
+def test_odd_cookie_of_another_app_does_not_sign_out(server, visitor, echo):
+    visitor.post("/sign-in", data={"user": "admin"}, headers={"Origin": server.url})
+    session = visitor.cookies[f"connect-{server.port}"]
+    odd = f'a[b]={{"x": 1}}; "; connect-{server.port}={session}; c=d'
+    told = ask(visitor, echo, headers={"Cookie": odd})["environ"]
+    assert "admin" in told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+    assert session not in told["HTTP_COOKIE"] and "c=d" in told["HTTP_COOKIE"]
+
+
+def test_key_does_not_reach_the_app(server, visitor, echo):
+    told = ask(visitor, echo, headers={"Authorization": f"Key {server.api_key}"})
+    assert server.api_key not in json.dumps(told)
+    told = ask(visitor, echo, headers={"Authorization": "Bearer its-own"})
+    assert told["environ"]["HTTP_AUTHORIZATION"] == "Bearer its-own"
+    wrong = visitor.get(echo["content_url"], headers={"Authorization": "Key wrong"})
+    assert wrong.status_code == 401
+
+
+def test_app_is_told_the_public_address(environments):
+    """As behind a proxy with TLS; a client cannot change it."""
+    with LocalConnect(environments=environments, address="https://connect.example/") as server:
+        local = f"http://127.0.0.1:{server.port}"
+        headers = {"Authorization": f"Key {server.api_key}"}
+        with httpx.Client(base_url=f"{local}/__api__/v1/", headers=headers) as publisher:
+            content = publisher.post("content", json={"name": "behind"}).json()
+            deploy(publisher, content, make_bundle())
+        mount = f"/content/{content['guid']}"
+        names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
+        forged = dict.fromkeys(names, "http://evil.example")
+        host = {"Host": "connect.example"}
+        told = httpx.get(f"{local}{mount}/a?b=c", headers=forged | host).json()["environ"]
+        foreign = httpx.get(local, headers={"Host": "evil.example"})
+    assert content["content_url"] == f"https://connect.example{mount}/"
+    assert told["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
+    assert told["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"https://connect.example{mount}/"
+    assert told["HTTP_X_FORWARDED_PROTO"] == "https"
+    assert foreign.status_code == 421
+
+
+TARGETS = [
+    ("/a%25b/%2F/%C3%A9?x=%2F&y=%25", "/a%b///é"),
+    ("/%61//b;c/../d%3F", "/a//b;c/../d?"),
+    ("//doubled///", "//doubled///"),
+    ("/%FF", None),
+]
+
+
+@pytest.mark.parametrize(("target", "path"), TARGETS)
+def test_target_reaches_the_app_as_it_was_sent(server, echo, target, path):
+    sent = f"/content/{echo['guid']}{target}"
+    _, body = raw(server, f"GET {sent} HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n")
+    told = json.loads(body)["environ"]
+    if path is not None:
+        assert told["PATH_INFO"].encode("latin-1").decode() == path
+    assert told["QUERY_STRING"] == sent.partition("?")[2]
+    assert told["REQUEST_URI"] == sent
+    assert told["HTTP_HOST"] == "localhost:1"
+
+
+def test_request_and_answer_pass_whole(visitor, echo):
+    url = echo["content_url"]
+    chunks = (b"ab" * 2**15 for _ in range(4))
+    assert visitor.post(url, content=chunks).json()["body"] == "ab" * 2**17
+    hop = {"Connection": "X-Hop", "X-Hop": "1", "X-End": "2", "X-Forwarded-For": "evil"}
+    told = visitor.put(url, content=b"body", headers=hop).json()
+    assert (told["body"], told["environ"]["REQUEST_METHOD"]) == ("body", "PUT")
+    assert told["environ"]["HTTP_X_END"] == "2"
+    assert "HTTP_X_HOP" not in told["environ"]
+    assert told["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+    head = visitor.head(url)
+    assert int(head.headers["content-length"]) > 100 and head.content == b""
+    assert visitor.get(f"{url}big").content == b"x" * 2**24
+    moved = visitor.get(f"{url}moved")
+    assert moved.headers["location"] == f"/content/{echo['guid']}/here"
+    assert moved.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+def test_answer_is_passed_on_as_it_comes(visitor, echo):
+    with visitor.stream("GET", f"{echo['content_url']}stream") as response:
+        parts = response.iter_raw()
+        assert next(parts) == b"first"
+        ask(visitor, echo, "go-on")
+        assert b"".join(parts) == b"second"
+
+
+def test_index_links_what_is_deployed(visitor, publisher, own_echo):
+    publisher.patch(f"content/{own_echo['guid']}", json={"title": "<b>Echo</b>"})
+    ask(visitor, own_echo)
+    page = visitor.get("/").text
+    assert "&lt;b&gt;Echo&lt;/b&gt;" in page and "<b>Echo" not in page
+    assert f'href="/content/{own_echo["guid"]}/"' in page
+    assert "running" in page and "Sign in as admin" in page
+
+
+def test_log_is_where_the_client_says(visitor, echo):
+    ask(visitor, echo, "marked")
+    log = visitor.get(f"{echo['dashboard_url']}/logs")
+    assert log.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "was asked for /marked" in log.text and "is active" in log.text

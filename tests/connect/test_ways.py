@@ -1,0 +1,37 @@
+"""Five commands deploy an example, and each keeps the contract."""
+
+import re
+
+import httpx
+import pytest
+
+from shared import contract
+from shared.catalogue import EXAMPLES
+from tests.conftest import DEEP
+
+pytestmark = pytest.mark.local
+
+WAYS = {
+    "api": ("--entrypoint", "app:app", "./{directory}/"),
+    "flask": ("--entrypoint", "app:app", "./{directory}/"),
+    "pyproject": ("./{directory}",),
+    "manifest": ("./{directory}/manifest.json",),
+    "bundle": ("./{directory}.tar.gz",),
+}
+
+
+@pytest.mark.parametrize("deployed", EXAMPLES if DEEP else EXAMPLES[:1], ids=lambda e: e.id)
+def test_five_ways_to_deploy_keep_one_contract(rsconnect, deployed):
+    """Of one example; in the deep run, of all."""
+    guid = None
+    for way, arguments in WAYS.items():
+        if way == "bundle":
+            archive = ("-o", f"./{deployed.directory}.tar.gz")
+            rsconnect.run("content", "download-bundle", "-n", "local", "-g", guid, *archive)
+        words = [word.format(directory=deployed.directory) for word in arguments]
+        printed = rsconnect.run("deploy", way, "-n", "local", *words)
+        url, guid = re.search(r"Direct content URL: (\S+/content/(\S+))/", printed).groups()
+        answers = httpx.get(url + deployed.list_url, verify=False).json()
+        assert answers == contract.greetings(), way
+        unknown = httpx.get(url + deployed.item_url.format(lang="xx"), verify=False).json()
+        assert unknown == contract.greeting("xx"), way
