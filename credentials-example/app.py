@@ -1,41 +1,42 @@
 # credentials-example/app.py
 
 import json
-import sys
-from pathlib import Path
 
 from flask import Flask, abort, make_response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# Beside this file, in UTF-8, whatever the working directory and the platform.
-path = Path(__file__).with_name("greetings.json")
-try:
-    db = json.loads(path.read_text(encoding="utf-8"))
-    all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
-except (OSError, ValueError, AttributeError) as error:
-    sys.exit(f"{path} is not a JSON object of greetings: {error}")
+# Behind HTTPS, redirects must stay on https.
+app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
+
+with app.open_resource("greetings.json") as file:
+    db = json.load(file)
+all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 def get_credentials(req):
     """
-    Returns a dict containing "user" and "groups" information populated by
-    the incoming request header "RStudio-Connect-Credentials".
+    Returns a dict with the "user" and "groups" from the request header
+    "RStudio-Connect-Credentials".
 
-    Trust it only behind Connect, which replaces what a client sends: whoever
-    reaches this app directly can write the header.
+    Trust it only behind Connect: anyone who bypasses Connect can forge it.
     """
     credential_header = req.headers.get("RStudio-Connect-Credentials")
     if not credential_header:
         return {}
     try:
-        # WSGI hands UTF-8 bytes over as Latin-1: "josé" would be "josÃ©".
+        # WSGI decodes headers as Latin-1, but Connect sends UTF-8.
         credentials = json.loads(credential_header.encode("latin-1"))
-        if isinstance(credentials.get("user"), (str, type(None))):
-            return credentials
-    except (ValueError, AttributeError, RecursionError):
-        pass  # not JSON, not an object, nested too deep
-    message = "RStudio-Connect-Credentials is not a JSON object with a user."
-    abort(make_response({"message": message}, 400))
+    except (ValueError, RecursionError):  # not JSON, or nested too deep
+        credentials = None
+    # Not every JSON value is an object with a user's name.
+    if not (
+        isinstance(credentials, dict)
+        and isinstance(credentials.get("user"), str | None)
+    ):
+        message = "RStudio-Connect-Credentials is not a JSON object with a user."
+        abort(make_response({"message": message}, 400))
+    return credentials
 
 
 @app.route("/hello")

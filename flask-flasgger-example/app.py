@@ -1,54 +1,43 @@
 # flask-flasgger-example/app.py
 
 import json
-import sys
-from pathlib import Path
 
 from flasgger import LazyJSONEncoder, LazyString, Swagger
-from flask import Flask, jsonify, request
+from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# A JSON provider since Flask 2.3: without it, LazyString breaks the spec.
+# Behind HTTPS, redirects must stay on https.
+app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
+# A JSON provider since Flask 2.3: the spec needs it for LazyString.
 app.json = LazyJSONEncoder(app)
 app.config["SWAGGER"] = {
     "title": "Greetings API",
     "description": "A friendly API for humans",
     "version": "0.1.0",
-    # Where Connect mounts the app, which may be at more than one path.
-    "basePath": LazyString(lambda: request.script_root or "/"),
-    # Flasgger's defaults are a link to /tos, which is not there, and None,
-    # which is an error in the console's script.
+    # Connect can mount the app at more than one path.
+    "basePath": LazyString(lambda: request.script_root),
+    # By default a link to /tos, which does not exist.
     "termsOfService": "",
+    # By default None, an error in the console's script.
     "auth": {},
 }
-# Beside this file, in UTF-8, whatever the working directory and the platform.
-path = Path(__file__).with_name("greetings.json")
-try:
-    db = json.loads(path.read_text(encoding="utf-8"))
-    all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
-except (OSError, ValueError, AttributeError) as error:
-    sys.exit(f"{path} is not a JSON object of greetings: {error}")
+
+with app.open_resource("greetings.json") as file:
+    db = json.load(file)
+all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 swagger = Swagger(app)
-
-
-@app.errorhandler(UnicodeDecodeError)
-def bad_request(error):
-    # The console's page reads the query, and fails on bytes that are not UTF-8.
-    return {"message": "The query is not UTF-8."}, 400
 
 
 @app.route("/greetings/")
 def list_greetings():
-    """Example endpoint return all known greetings
-    This is using docstring for specifications
+    """List all known greetings
     ---
     tags:
       - greetings
     operationId: list_greetings
     produces:
       - application/json
-    schemes: ['http', 'https']
-    deprecated: false
     definitions:
       Greeting:
         type: object
@@ -73,13 +62,12 @@ def list_greetings():
             - lang: sw
               text: هَبَارِ
     """
-    return jsonify(all_greetings)
+    return all_greetings
 
 
 @app.route("/greetings/<lang>/")
 def get_greeting(lang):
-    """Example endpoint return a greeting by language
-    This is using docstring for specifications
+    """Get the greeting of a language
     ---
     tags:
       - greetings
@@ -93,8 +81,6 @@ def get_greeting(lang):
     operationId: get_greetings
     produces:
       - application/json
-    schemes: ['http', 'https']
-    deprecated: false
     responses:
       200:
         description: The greeting for the given language
@@ -105,4 +91,4 @@ def get_greeting(lang):
             lang: en
             text: Hello
     """
-    return jsonify({"lang": lang, "text": db.get(lang)})
+    return {"lang": lang, "text": db.get(lang)}

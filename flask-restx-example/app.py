@@ -1,50 +1,42 @@
 # flask-restx-example/app.py
 
 import json
-import sys
-from pathlib import Path
 
 from flask import Flask
 from flask_restx import Api, Resource, fields
 from flask_restx.swagger import Swagger
-from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# The console would fold the operations away, and the spec would offer a header,
-# X-Fields, of which most values are answered by a 400.
-app.config.update(SWAGGER_UI_DOC_EXPANSION="list", RESTX_MASK_SWAGGER=False)
+# Behind HTTPS, redirects must stay on https.
+app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
+# The console folds the operations away by default.
+app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"
 
 
 class GreetingsApi(Api):
     @property
     def __schema__(self):
-        # Made anew: Api keeps the first request's mount for all later ones.
+        # Rebuilt for every request: Api caches the first request's mount path.
         return Swagger(self).as_dict()
 
-    def _should_use_fr_error_handler(self):
-        # Api's own fails on a Host that is none, and on slashes to be merged.
-        try:
-            return super()._should_use_fr_error_handler()
-        except HTTPException:
-            return False
+    def error_router(self, original_handler, error):
+        # Api matches the URL again here, which raises for doubled slashes.
+        return self.handle_error(error)
 
 
 class NullableString(fields.String):
     def schema(self):
-        # The spec says that the text of an unknown language is null.
+        # The text of an unknown language is null.
         return {**super().schema(), "x-nullable": True}
 
 
 api = GreetingsApi(
     app, version="0.1.0", title="Greetings API", description="A friendly API for humans"
 )
-# Beside this file, in UTF-8, whatever the working directory and the platform.
-path = Path(__file__).with_name("greetings.json")
-try:
-    db = json.loads(path.read_text(encoding="utf-8"))
-    all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
-except (OSError, ValueError, AttributeError) as error:
-    sys.exit(f"{path} is not a JSON object of greetings: {error}")
+with app.open_resource("greetings.json") as file:
+    db = json.load(file)
+all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 ns = api.namespace("greetings", description="Greeting operations")
 greeting = api.model(
     "Greeting",
@@ -55,10 +47,11 @@ greeting = api.model(
 )
 
 
+# Documented, not marshalled: marshalling copies every entry for every request.
 @ns.route("/")
 class GreetingList(Resource):
     @ns.doc("list_greetings")
-    @ns.marshal_list_with(greeting)
+    @ns.response(200, "Success", [greeting])
     def get(self):
         return all_greetings
 
@@ -67,6 +60,6 @@ class GreetingList(Resource):
 @ns.param("lang", "The language identifier")
 class Greeting(Resource):
     @ns.doc("get_greeting")
-    @ns.marshal_with(greeting)
+    @ns.response(200, "Success", greeting)
     def get(self, lang):
         return {"lang": lang, "text": db.get(lang)}
