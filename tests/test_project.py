@@ -49,6 +49,9 @@ def tox():
 def test_tox_has_an_environment_for_the_example(example, tox):
     line = f"{example.id}: -r {example.directory}/requirements.txt"
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
+    for name in ("fuzz", "bench"):
+        line = f"-r {example.directory}/requirements.txt"
+        assert line in tox[f"testenv:{name}"]["deps"], f"tox.ini, [testenv:{name}] lacks: {line}"
     line = f"{example.id}: python -m pytest --example {example.id}"
     assert line in tox["testenv"]["commands"], f"tox.ini, [testenv] commands lacks: {line}"
     ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
