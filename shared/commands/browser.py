@@ -6,8 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from shared.harness.browser import is_root
-
 APT_GET = ["apt-get", "install", "-qy"]
 
 
@@ -19,7 +17,7 @@ def starts() -> bool:
 
 def steps() -> Iterator[list[str]]:
     """Yield the commands that may help, in turn."""
-    packages = is_root() and shutil.which("apt-get")
+    packages = shutil.which("apt-get") and os.geteuid() == 0
     if packages:
         yield ["apt-get", "update", "-q"]
         yield [*APT_GET, "libatomic1"]  # for Playwright's driver

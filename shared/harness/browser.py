@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,6 @@ COMMANDS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 CHANNELS = ("chrome", "msedge")  # Playwright knows where each platform installs them
 # One process for all pages shows a console again in a third of the time.
 ARGUMENTS = ["--renderer-process-limit=1"]
-
-
-def is_root() -> bool:
-    """Whether this process may install packages, and Chromium needs to run without its sandbox."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def candidates() -> Iterator[dict[str, str]]:
@@ -33,8 +27,7 @@ def launch(playwright: Playwright) -> Browser:
     """Start the first browser that starts; raises LookupError when none does."""
     for candidate in candidates():
         try:
-            options = {"args": ARGUMENTS, "chromium_sandbox": not is_root()}
-            return playwright.chromium.launch(**options, **candidate)
+            return playwright.chromium.launch(args=ARGUMENTS, **candidate)
         except Error:
             continue
     raise LookupError("No browser starts.")
