@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from shared.catalogue import EXAMPLES
+from shared.harness.loopback import bypass_proxies
 from shared.harness.places import load, served_in_thread
 
 PLACES = {"thread": ["content"], "bundle": ["root"], "connect": ["content", "vanity"]}
@@ -31,10 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "local: about the local Connect, not for a named server")
     if not (config.option.example or os.environ.get("TOX_ENV_NAME")):
         raise pytest.UsageError("Run the tests with tox, such as `tox run -e restx`.")
-    # Requests to this machine never go to a proxy.
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [os.environ.get(name), "127.0.0.1", "localhost"]
-        os.environ[name] = ",".join(filter(None, hosts))
+    bypass_proxies()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

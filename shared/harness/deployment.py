@@ -15,6 +15,7 @@ import httpx
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.server import LocalConnect
 from shared.harness.client import ClientError, private_client
+from shared.harness.loopback import bypass_proxies
 from shared.harness.readme import console_commands
 
 
@@ -57,6 +58,7 @@ def deployments(url: str, key: str) -> Iterator[Callable[[Example], dict[str, st
     Each example is deployed once, and deleted when the context ends. `deploy` raises ClientError
     with the last line of the app's log when the app does not start.
     """
+    bypass_proxies()
     add, *commands = console_commands("Deploy")
     headers = {"Authorization": f"Key {key}"}
     with (

@@ -31,6 +31,9 @@ def start(tmp_path):
     """
     temporary = tmp_path / "temporary"
     temporary.mkdir()
+    # A company's proxy is for other machines than this one; here nothing listens.
+    variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
+    variables |= {"NO_PROXY": "", "no_proxy": ""}
     with contextlib.ExitStack() as stack:
 
         def start(*arguments, cwd=ROOT):
@@ -38,7 +41,7 @@ def start(tmp_path):
             process = subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
                 **{"stdin": theirs, "stdout": theirs, "stderr": theirs, "cwd": cwd},
-                env={**os.environ, "TMPDIR": str(temporary), "CONNECT_API_KEY": "the-key"},
+                env={**os.environ, **variables, "TMPDIR": str(temporary)},
                 start_new_session=True,
             )
             os.close(theirs)

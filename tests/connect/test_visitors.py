@@ -198,6 +198,11 @@ def test_index_links_what_is_deployed(visitor, publisher, own_echo):
     assert "running" in page and "Sign in as admin" in page
 
 
+def test_requests_to_this_machine_use_no_proxy(server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert httpx.get(server.url).status_code == 200
+
+
 def test_log_is_where_the_client_says(visitor, echo):
     ask(visitor, echo, "marked")
     log = visitor.get(f"{echo['dashboard_url']}/logs")
