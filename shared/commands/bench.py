@@ -57,11 +57,10 @@ COLUMNS = {
     "import": (7, ["command", "-p1", "-w1", "-n3", "--loops=1", *IMPORT]),
     "memory": (7, ["command", "-p1", "-w0", "-n1", "--loops=1", "--track-memory", *IMPORT]),
 }
-ALT = "Bar chart of the table below: what each example costs, relative to plain Flask"
+ALT = "Bar chart of the table below"
 LEGEND = (
-    "Each number is the lowest value measured, as a multiple of plain Flask's (in brackets). "
-    "List: one request for 7 or 10,000 greetings, in process. "
-    "Import and memory: a new Python process that imports `app.py`, with Python's own start."
+    "Lowest values, as multiples of plain Flask's, which are in brackets. "
+    "List: one request in process. Import and memory: a new process that imports `app.py`."
 )
 # A picture knows the reader's mode. A viewer that does not follow it shows dark text.
 INK, BLUE = "#1f2328", "#388bfd"
