@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.catalogue import EXAMPLES
+from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.loopback import bypass_proxies
 from shared.harness.places import load, served_in_thread
 
@@ -80,6 +81,14 @@ def pytest_terminal_summary(terminalreporter) -> None:
 def foreign_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test depends on the directory that it is started from."""
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="session")
+def tox():
+    """The settings of tox.ini."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "tox.ini", encoding="utf-8")
+    return parser
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """What no example shows by itself: that the project's parts agree."""
 
-import configparser
 import filecmp
 import re
 
-import pytest
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
@@ -36,14 +34,6 @@ def test_requirements_are_bounded_and_say_why(example):
         operators = {specifier.operator for specifier in requirement.specifier}
         assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
         assert reason, f"{requirement} does not say why it is capped"
-
-
-@pytest.fixture(scope="session")
-def tox():
-    """The settings of tox.ini."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(ROOT / "tox.ini", encoding="utf-8")
-    return parser
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):

@@ -1,6 +1,5 @@
 """What the README and CONTRIBUTING say is true: their commands, links and tables."""
 
-import configparser
 import re
 
 import pytest
@@ -16,14 +15,6 @@ LINKS = [
     for path, text in TEXTS.items()
     for target in re.findall(r'(?:\]\(|src=")(?!https?:)([^)"]+)', text)
 ]
-
-
-@pytest.fixture(scope="session")
-def tox():
-    """The settings of tox.ini."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(ROOT / "tox.ini", encoding="utf-8")
-    return parser
 
 
 def test_every_console_block_of_the_readme_is_run():
@@ -44,6 +35,19 @@ def test_quick_start_serves_and_tests():
     assert test.endswith("/tox run-parallel")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "## Quick start" in script
+
+
+def test_console_commands_are_those_below_the_heading(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "# A\n```console\n$ no\n```\n## Deploy\n```console\n$ one\nanswer\n# comment\n"
+        "$ two \\\n  --more\n```\n### Below\n```console\n$ three\n```\n"
+        "```python\n$ no\n```\n## B\n```console\n$ no\n```\n",
+        encoding="utf-8",
+    )
+    assert console_commands("Deploy", readme) == ["one", "two --more", "three"]
+    with pytest.raises(LookupError):
+        console_commands("Nothing", readme)
 
 
 @pytest.mark.parametrize(("path", "target"), LINKS)

@@ -1,4 +1,4 @@
-"""Prints how many tests each environment of this tox run has run."""
+"""Prints how many tests ran in each environment of this tox run."""
 
 import json
 import os

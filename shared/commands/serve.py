@@ -32,7 +32,7 @@ def main() -> None:
         except Exception as error:
             # After Ctrl-C, deployments fail because their clients are ended.
             if not stopped.is_set():
-                failures.append(str(error).strip().rpartition("\n")[2])
+                failures.append(str(error))
                 stopped.set()
 
     try:
@@ -57,8 +57,7 @@ def deploy_all(deploy: Deploy) -> dict[Example, str]:
         try:
             return deploy(example)["vanity"], time.monotonic() - began
         except Exception as error:
-            reason = str(error).strip().rpartition("\n")[2]
-            raise RuntimeError(f"{example.directory} cannot be deployed: {reason}") from error
+            raise RuntimeError(f"{example.directory} cannot be deployed: {error}") from error
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         futures = {pool.submit(run, example): example for example in EXAMPLES}

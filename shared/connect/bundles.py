@@ -69,7 +69,6 @@ def unpack(archive: BinaryIO, directory: Path) -> Manifest:
 
     What it has written by then stays in `directory`, for the caller to remove.
     """
-
     with tempfile.TemporaryFile() as tar:
         try:
             with gzip.open(archive) as unzipped:

@@ -57,7 +57,7 @@ class Environments:
             parts.append((bundle / "manifest.json").read_text(encoding="utf-8"))
         key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
         directory = self._directory / key
-        # A link to a Python that has been removed does not exist, either.
+        # False, too, for a link to a Python that has been removed.
         if (directory / PYTHON).exists():
             say(f"Using environment {key}")
         else:

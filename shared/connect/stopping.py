@@ -22,7 +22,7 @@ def wait() -> None:
 
 
 def say_stopped() -> None:
-    """Print that the command has stopped; what comes now is too late to matter."""
+    """Print that the command has stopped, and ignore later signals."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     print("Stopped.", flush=True)

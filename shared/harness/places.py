@@ -34,7 +34,7 @@ def load(directory: Path) -> Callable:
 
 @contextmanager
 def served_in_thread(example: Example) -> Iterator[dict[str, str]]:
-    """Serve an example at the root and below two mounts; give the base URL of each."""
+    """Serve an example below two mounts; give the base URL of each."""
     # Only the environments of the examples have Werkzeug.
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -52,7 +52,7 @@ def served_in_thread(example: Example) -> Iterator[dict[str, str]]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.port}"
-        yield {"root": url, "content": url + CONTENT_MOUNT, "vanity": url + VANITY_MOUNT}
+        yield {"content": url + CONTENT_MOUNT, "vanity": url + VANITY_MOUNT}
     finally:
         server.shutdown()
         thread.join()

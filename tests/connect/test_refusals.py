@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from shared.connect import bundles
-from tests.connect.support import ask, make_bundle
+from tests.connect.support import ask, deploy, make_bundle
 
 pytestmark = pytest.mark.local
 
@@ -161,6 +161,34 @@ def test_api_answers_what_the_client_reads(server, visitor, publisher, content):
     publisher.delete(f"content/{described['guid']}")
     assert {key: described[key] for key in created} == created
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", described["created_time"])
+
+
+def test_content_has_what_deploying_and_searching_read(server, publisher, echo, content):
+    # RSConnectClient.deploy
+    guid = content["guid"]
+    assert content["title"] is None
+    assert content["content_url"] == f"{server.url}/content/{guid}/"
+    assert content["dashboard_url"] == f"{server.url}/connect/apps/{guid}"
+    # RSConnectClient.content_update: an empty answer would be an error
+    updated = publisher.patch(f"content/{guid}", json={"title": "A title"})
+    assert updated.json()["title"] == "A title"
+    # actions_content._apply_content_filters and _order_content_results
+    item = publisher.get(f"content/{echo['guid']}").json()
+    assert item["app_mode"] == "python-api"
+    assert item["bundle_id"].isdecimal()
+    assert re.fullmatch(r"3\.\d+\.\d+", item["py_version"])
+    for time in (item["created_time"], item["last_deployed_time"]):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)
+
+
+def test_task_has_what_waiting_reads(publisher, content):
+    # RSConnectClient.wait_for_task: output from `first` on, last, finished, code, result
+    bundle = make_bundle({"requirements.txt": "no-such-package-0q"})
+    _, task = deploy(publisher, content, bundle)
+    assert task["code"] == 1 and task["last"] == len(task["output"]) > 1
+    assert task["result"]["type"] == "build-failed-error" and task["result"]["data"]
+    rest = publisher.get(f"tasks/{task['id']}", params={"first": 1}).json()
+    assert rest["output"] == task["output"][1:]
 
 
 def test_bundles_are_listed_and_downloaded(publisher, content):

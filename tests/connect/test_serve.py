@@ -31,7 +31,7 @@ def start(tmp_path):
     """
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    # A company's proxy is for other machines than this one; here nothing listens.
+    # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": ""}
     with contextlib.ExitStack() as stack:

@@ -146,6 +146,7 @@ def test_app_is_told_the_public_address(environments):
 TARGETS = [
     ("/a%25b/%2F/%C3%A9?x=%2F&y=%25", "/a%b///é"),
     ("/%61//b;c/../d%3F", "/a//b;c/../d?"),
+    ("/a\x01b?q=\x7f", "/a\x01b"),
     ("//doubled///", "//doubled///"),
     ("/%FF", None),
 ]
@@ -158,8 +159,9 @@ def test_target_reaches_the_app_as_it_was_sent(server, echo, target, path):
     told = json.loads(body)["environ"]
     if path is not None:
         assert told["PATH_INFO"].encode("latin-1").decode() == path
-    assert told["QUERY_STRING"] == sent.partition("?")[2]
-    assert told["REQUEST_URI"] == sent
+    escaped = sent.replace("\x01", "%01").replace("\x7f", "%7F")
+    assert told["QUERY_STRING"] == escaped.partition("?")[2]
+    assert told["REQUEST_URI"] == escaped
     assert told["HTTP_HOST"] == "localhost:1"
 
 
