@@ -1,7 +1,5 @@
 """The endpoints below /__api__/ that the rsconnect client uses, and 501 for all others."""
 
-from __future__ import annotations
-
 import json
 import re
 
@@ -18,7 +16,7 @@ RESERVED = {"__api__", "content", "connect", "sign-in", "sign-out"}  # first seg
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def content_record(content: Content, url: str) -> dict:
+def content_record(content: Content) -> dict:
     """A content item with the keys of `ContentItemV1` in the client's models.py."""
     bundle = content.active
     return {
@@ -30,19 +28,19 @@ def content_record(content: Content, url: str) -> dict:
         "access_type": "all",
         "owner_guid": content.owner.guid,
         "app_mode": "python-api" if content.bundles else "unknown",
-        "bundle_id": str(bundle.id) if bundle else None,
-        "py_version": bundle.environment.version if bundle else None,
+        "bundle_id": bundle and bundle.id,
+        "py_version": bundle and bundle.environment.version,
         "created_time": content.created,
         "last_deployed_time": content.deployed,
-        "content_url": f"{url}{content.mount}/",
-        "dashboard_url": f"{url}/connect/apps/{content.guid}",
+        "content_url": content.url,
+        "dashboard_url": content.dashboard,
         "app_role": "owner",
     }
 
 
 def bundle_record(content: Content, bundle: Bundle) -> dict:
     return {
-        "id": str(bundle.id),
+        "id": bundle.id,
         "content_guid": content.guid,
         "created_time": bundle.created,
         "active": bundle is content.active,
@@ -61,36 +59,27 @@ def json_body(kind: type) -> dict | list:
     return body
 
 
-def text_of(body: dict, key: str) -> str | None:
-    """A text of a JSON object, None without one; aborts when it is something else."""
-    value = body.get(key)
-    if not isinstance(value, (str, type(None))) or len(value or "") > 1000:
+def text_of(body: dict, key: str) -> str:
+    """A text of a JSON object, empty without one; aborts when it is something else."""
+    value = body.get(key) or ""
+    if not isinstance(value, str) or len(value) > 1000:
         abort(400, f"{key} is not a text of at most 1,000 characters.")
     return value
+
+
+def content_body(*keys: str) -> dict:
+    """The body of a request that makes or changes a content item; it may have these keys."""
+    body = json_body(dict)
+    if body.pop("access_type", "all") != "all":
+        abort(501, "Not implemented here: access_type other than 'all' (public).")
+    if unknown := sorted(body.keys() - set(keys)):
+        abort(501, f"Not implemented here: {', '.join(unknown)[:200]}.")
+    return {key: text_of(body, key) for key in body}
 
 
 def create_api(contents: Contents, users: Users) -> Blueprint:
     """Return the blueprint of /__api__/."""
     api = Blueprint("api", __name__, url_prefix="/__api__")
-
-    def find_bundle(content: Content, id: object) -> Bundle:
-        """Return a bundle by the id that a client sent, the active one for None."""
-        if id is not None and not (isinstance(id, str) and re.fullmatch(r"\d{1,9}", id)):
-            abort(400, f"{str(id)[:50]!r} is not a bundle's id.")
-        return content.bundle(id and int(id))
-
-    def changes(body: dict) -> dict[str, str]:
-        """What a client may set, checked; aborts for anything else."""
-        if body.get("access_type", "all") != "all":
-            abort(501, "Not implemented here: access_type other than 'all' (public).")
-        if unknown := sorted(set(body) - {"name", "access_type", "title", "description"}):
-            abort(501, f"Not implemented here: {', '.join(unknown)[:200]}.")
-        return {key: text_of(body, key) for key in ("title", "description") if key in body}
-
-    def update(content: Content, changed: dict[str, str]) -> dict:
-        """Set what `changes` returned, and return the record."""
-        vars(content).update(changed)
-        return content_record(content, contents.url)
 
     @api.before_request
     def check_key():
@@ -115,33 +104,28 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/content")
     def list_contents():
-        records = [content_record(item, contents.url) for item in list(contents.items.values())]
-        for key in ("name", "owner_guid"):
-            if wanted := request.args.get(key):
-                records = [record for record in records if record[key] == wanted]
-        return records
+        records = map(content_record, list(contents.items.values()))
+        wanted = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
+        return [record for record in records if wanted.items() <= record.items()]
 
     @api.post("/v1/content")
     def create_content():
-        body = json_body(dict)
-        name, changed = text_of(body, "name") or "", changes(body)
-        if not NAME.fullmatch(name):
+        body = content_body("name", "title", "description")
+        if not NAME.fullmatch(body.get("name", "")):
             abort(400, "A name has 3 to 64 letters, digits, '.', '_' or '-'.")
-        content = contents.create(name, g.user)
-        if content is None:
-            abort(409, f"The name {name} is in use.")
-        return update(content, changed)
+        content = contents.create(body.pop("name"), g.user)
+        vars(content).update(body)
+        return content_record(content)
 
     @api.get("/v1/content/<guid>")
     def get_content(guid):
-        return content_record(contents.get(guid), contents.url)
+        return content_record(contents.get(guid))
 
     @api.patch("/v1/content/<guid>")
     def update_content(guid):
-        body = json_body(dict)
-        if "name" in body:
-            abort(501, "Not implemented here: another name.")
-        return update(contents.get(guid), changes(body))
+        content = contents.get(guid)
+        vars(content).update(content_body("title", "description"))
+        return content_record(content)
 
     @api.delete("/v1/content/<guid>")
     def delete_content(guid):
@@ -154,14 +138,13 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.patch("/v1/content/<guid>/environment")
     def set_variables(guid):
-        content, items = contents.get(guid), json_body(list)
-        changes = {}
-        for item in items:
-            if not isinstance(item, dict):
-                abort(400, 'The body is not a list of {"name", "value"}.')
-            name, value = text_of(item, "name") or "", item.get("value")
-            if not name or "=" in name or "\0" in name or not is_value(value):
-                abort(400, f"The variable {name[:50]!r} cannot be set.")
+        content, changes = contents.get(guid), {}
+        for item in json_body(list):
+            name, value = (item.get("name"), item.get("value")) if type(item) is dict else ("", 0)
+            # None removes a variable.
+            texts = isinstance(name, str) and isinstance(value, str | None)
+            if not (texts and name and "=" not in name and "\0" not in f"{name}{value}"):
+                abort(400, f"The variable {str(name)[:50]!r} cannot be set.")
             changes[name] = value
         merged = {**content.variables, **changes}
         content.variables = {name: value for name, value in merged.items() if value is not None}
@@ -171,21 +154,16 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.put("/v1/content/<guid>/vanity")
     def set_vanity(guid):
-        content, path = contents.get(guid), text_of(json_body(dict), "path") or ""
-        content.vanity = check_vanity(content, path)
-        return {"content_guid": guid, "path": f"{content.vanity}/"}
-
-    def check_vanity(content: Content, path: str) -> str:
-        path = path.rstrip("/")
+        content, path = contents.get(guid), text_of(json_body(dict), "path").rstrip("/")
         if not VANITY.fullmatch(path) or path.split("/")[1] in RESERVED:
             abort(400, f"{path[:50] or '/'} cannot be a vanity path.")
         for other in list(contents.items.values()):
-            if other is content or other.vanity is None:
-                continue
-            shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
-            if longer.startswith(shorter):
-                abort(409, f"{path} conflicts with {other.vanity}.")
-        return path
+            if other is not content and other.vanity:
+                shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
+                if longer.startswith(shorter):
+                    abort(409, f"{path} conflicts with {other.vanity}.")
+        content.vanity = path
+        return {"content_guid": guid, "path": f"{path}/"}
 
     @api.get("/v1/content/<guid>/bundles")
     def list_bundles(guid):
@@ -194,26 +172,26 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.post("/v1/content/<guid>/bundles")
     def upload(guid):
-        content = contents.get(guid)
-        archive = request.stream
+        content, archive = contents.get(guid), request.stream
         if request.mimetype == "multipart/form-data":
             archive = request.files["archive"].stream
         return bundle_record(content, contents.upload(content, archive))
 
     @api.get("/v1/content/<guid>/bundles/<id>/download")
     def download(guid, id):
-        bundle = find_bundle(contents.get(guid), id)
-        return send_file(bundle.archive, mimetype="application/gzip")
+        bundle = contents.get(guid).bundle(id)
+        return send_file(bundle.directory / "bundle.tar.gz", mimetype="application/gzip")
 
     @api.post("/v1/content/<guid>/build")
     @api.post("/v1/content/<guid>/deploy")
     def deploy(guid):
         content, body = contents.get(guid), json_body(dict)
-        bundle = find_bundle(content, body.get("bundle_id"))
-        activate = body.get("activate", True)
+        bundle_id, activate = body.get("bundle_id"), body.get("activate", True)
+        if not (bundle_id is None or isinstance(bundle_id, str) and bundle_id.isdecimal()):
+            abort(400, "bundle_id is not a bundle's id.")
         if not isinstance(activate, bool):
             abort(400, "activate is neither true nor false.")
-        return {"task_id": contents.deploy(content, bundle, activate).id}
+        return {"task_id": contents.deploy(content, content.bundle(bundle_id), activate).id}
 
     @api.get("/v1/tasks/<id>")
     def get_task(id):
@@ -229,8 +207,3 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
         abort(501, f"Not implemented here: {request.method} {request.path[:200]}.")
 
     return api
-
-
-def is_value(value: object) -> bool:
-    """Whether a variable can have a value; None removes it."""
-    return value is None or (isinstance(value, str) and "\0" not in value)

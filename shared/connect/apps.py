@@ -1,7 +1,5 @@
 """One running app: started, shared by requests, stopped after the last of them."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import subprocess
@@ -39,7 +37,7 @@ class App:
             try:
                 self._process = processes.start(command, **options)
             except OSError as error:  # such as variables that are too long
-                raise BadGateway(f"The app did not start: {error.strerror}") from None
+                raise BadGateway(f"The app did not start: {error.strerror}.") from None
         with self._process.stdout as stdout:
             listens = wait([stdout], START_SECONDS)
             line = stdout.readline() if listens else b""

@@ -1,20 +1,19 @@
 """What is deployed: contents and their bundles, each with its environment and its app."""
 
-from __future__ import annotations
-
+import http.client
+import itertools
 import os
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
 
-from werkzeug.exceptions import BadGateway, HTTPException, NotFound, ServiceUnavailable
+from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound, ServiceUnavailable
 
 from .apps import App
 from .bundles import Manifest, unpack
@@ -23,19 +22,17 @@ from .processes import Processes
 from .tasks import Task
 from .users import User, Users
 
-MOUNT = re.compile(r"(/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?)(/.*)?", re.DOTALL)
+MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?(?=/|\Z)")
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
-ALL_REQUESTS = 400  # for all bundles together
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
 class Bundle:
     """One upload: its files, its environment once it is built, its app while that runs."""
 
-    def __init__(self, id: int, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, id: str, directory: Path, manifest: Manifest) -> None:
         self.id = id
         self.directory = directory
-        self.archive = directory.with_suffix(".tar.gz")
         self.manifest = manifest
         self.created = now()
         self.environment: Environment | None = None
@@ -61,44 +58,50 @@ class Bundle:
 class Content:
     """One content item; visitors see its `active` bundle."""
 
-    def __init__(self, name: str, owner: User, key: str, directory: Path) -> None:
+    def __init__(self, name: str, owner: User, key: str, server_url: str, directory: Path) -> None:
         self.guid = str(uuid.uuid4())
         self.name = name
         self.owner = owner
         self.key = key  # with which its app may call the server
         self.title: str | None = None
         self.description: str | None = ""
+        self.mount = f"/content/{self.guid}"
         self.vanity: str | None = None
+        self.url = f"{server_url}{self.mount}/"
+        self.dashboard = f"{server_url}/connect/apps/{self.guid}"
         self.variables: dict[str, str] = {}
         self.created = self.deployed = now()
-        self.bundles: dict[int, Bundle] = {}
+        self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
-        self.apps: list[App] = []  # retired ones, too
         self.directory = directory / self.guid
         self.directory.mkdir()
-        self.log = self.directory / "log"
+        self.log = self.directory.with_suffix(".log")
         self.log.touch()
 
     @property
-    def mount(self) -> str:
-        return f"/content/{self.guid}"
-
-    @property
     def newest(self) -> Bundle | None:
-        return self.bundles[max(self.bundles)] if self.bundles else None
+        return next(reversed(self.bundles.values()), None)
 
-    def bundle(self, id: int | None) -> Bundle:
+    def bundle(self, id: str | None) -> Bundle:
         """Return a bundle, the active one for None; raises NotFound."""
         bundle = self.active if id is None else self.bundles.get(id)
         if bundle is None:
             raise NotFound("There is no such bundle." if id else "Nothing is deployed here yet.")
         return bundle
 
+    def activate(self, bundle: Bundle) -> None:
+        """Show a bundle to visitors. The others answer the requests in progress, and stop."""
+        self.active, self.deployed = bundle, now()
+        for other in list(self.bundles.values()):
+            if other is not bundle:
+                other.retire()
+
 
 class Contents:
     """All that is deployed on one server."""
 
     def __init__(self, url: str, directory: Path, environments: Path, users: Users) -> None:
+        """Raises OSError when `environments` cannot be made."""
         self.url = url
         self.items: dict[str, Content] = {}
         self.tasks: dict[str, Task] = {}
@@ -106,17 +109,16 @@ class Contents:
         self.environments = Environments(environments, self.processes)
         self._directory = directory
         self._users = users
-        self._slots = threading.BoundedSemaphore(ALL_REQUESTS)
-        self._lock = threading.Lock()  # held to change what is deployed, for a moment only
-        self._bundles = 0
+        self._lock = threading.Lock()  # held to take a name
+        self._bundle_ids = map(str, itertools.count(1))
         self._deployments: list[threading.Thread] = []
 
-    def create(self, name: str, owner: User) -> Content | None:
-        """Add a content item; return None when another one has the name."""
+    def create(self, name: str, owner: User) -> Content:
+        """Add a content item; raises Conflict when another one has the name."""
         with self._lock:
             if any(content.name == name for content in self.items.values()):
-                return None
-            content = Content(name, owner, self._users.add(owner), self._directory)
+                raise Conflict(f"The name {name} is in use.")
+            content = Content(name, owner, self._users.add(owner), self.url, self._directory)
             self.items[content.guid] = content
             return content
 
@@ -126,12 +128,11 @@ class Contents:
             raise NotFound("There is no content with this GUID.")
         return self.items[guid]
 
-    def find(self, path: str) -> tuple[Content, str, int | None] | None:
+    def find(self, path: str) -> tuple[Content, str, str | None] | None:
         """Return the content at a path, the path of its mount, and the id of a draft's bundle."""
-        if match := MOUNT.fullmatch(path):
-            mount, guid, bundle, _ = match.groups()
-            content = self.items.get(guid)
-            return content and (content, mount, int(bundle) if bundle else None)
+        if match := MOUNT.match(path):
+            content = self.items.get(match[1])
+            return content and (content, match[0], match[2])
         for content in list(self.items.values()):
             if content.vanity and f"{path}/".startswith(f"{content.vanity}/"):
                 return content, content.vanity, None
@@ -139,86 +140,73 @@ class Contents:
 
     def upload(self, content: Content, archive: BinaryIO) -> Bundle:
         """Add a bundle; raises BadRequest, and keeps nothing then."""
-        aside = Path(tempfile.mkdtemp(prefix="upload-", dir=self._directory))
+        bundle_id = next(self._bundle_ids)
+        directory = content.directory / bundle_id
+        directory.mkdir()
         try:
-            with (aside / "archive").open("w+b") as copy:
+            with (directory / "bundle.tar.gz").open("w+b") as copy:
                 shutil.copyfileobj(archive, copy)
                 copy.seek(0)
-                manifest = unpack(copy, aside / "files")
-            with self._lock:
-                self.get(content.guid)  # it may be deleted by now
-                self._bundles += 1
-                directory = content.directory / str(self._bundles)
-                bundle = Bundle(self._bundles, directory, manifest)
-                (aside / "files").rename(bundle.directory)
-                (aside / "archive").rename(bundle.archive)
-                content.bundles[bundle.id] = bundle
-            return bundle
-        finally:
-            shutil.rmtree(aside)
+                manifest = unpack(copy, directory / "files")
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        bundle = content.bundles[bundle_id] = Bundle(bundle_id, directory, manifest)
+        return bundle
 
     def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Task:
         """Start to build a bundle, and to show it to visitors if `activate`."""
         task = Task(content.log)
         self.tasks[task.id] = task
-        arguments = (task, content, bundle, activate)
-        thread = threading.Thread(target=self._deploy, args=arguments)
+        thread = threading.Thread(target=self._deploy, args=(task, content, bundle, activate))
         self._deployments.append(thread)
         thread.start()
         return task
 
     def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
+        bundle.failure = ""
         try:
             for option in bundle.manifest.ignored:
                 task.say(f"{option} has no effect on a local Connect.")
-            bundle.environment = self.environments.build(
-                bundle.manifest, bundle.directory, task.say
-            )
+            files = bundle.directory / "files"
+            bundle.environment = self.environments.build(bundle.manifest, files, task.say)
             if activate:
-                with self._lock:
-                    self.get(content.guid)  # it may be deleted by now
-                    content.active, content.deployed = bundle, now()
-                    others = [other for other in content.bundles.values() if other is not bundle]
-                # They still answer the requests in progress.
-                for other in others:
-                    other.retire()
+                content.activate(bundle)
                 task.say(f"Bundle {bundle.id} is active.")
-        except (BuildError, HTTPException, OSError) as error:
+        except (BuildError, HTTPException, OSError, ValueError) as error:
             bundle.failure = getattr(error, "description", None) or str(error)
-            if content.guid not in self.items:
-                bundle.failure = "The content has been deleted."
-            with suppress(OSError):  # the log of a deleted content
-                task.say(bundle.failure)
-            task.finish(bundle.failure)
-        else:
-            task.finish()
+            task.say(bundle.failure)
+        task.finish(bundle.failure)
 
     @contextmanager
-    def running(self, content: Content, bundle_id: int | None) -> Iterator[App]:
+    def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:
         """Give the app for one request, started if need be.
 
         Raises ServiceUnavailable beyond the limit of requests or when the server is stopping,
-        NotFound without such a bundle, and BadGateway when the app does not start.
+        NotFound without such a bundle, and BadGateway when the app does not start or crashes.
         """
-        with ExitStack() as stack:
-            for slots in (content.bundle(bundle_id).slots, self._slots):
-                if not slots.acquire(blocking=False):
-                    raise ServiceUnavailable("Too many requests are in progress.")
-                stack.callback(slots.release)
-            app = self._enter(content, bundle_id)
-            stack.callback(app.leave)
-            yield app
-
-    def _enter(self, content: Content, bundle_id: int | None) -> App:
-        while True:
-            bundle = content.bundle(bundle_id)
+        bundle = content.bundle(bundle_id)
+        if not bundle.slots.acquire(blocking=False):
+            raise ServiceUnavailable("Too many requests are in progress.")
+        try:
             with bundle.lock:
-                # Otherwise another one was activated meanwhile, and this one has retired.
-                if bundle_id is not None or bundle is content.active:
-                    if not (bundle.app and bundle.app.alive):
-                        bundle.app = self._start(content, bundle)
-                    bundle.app.enter()
-                    return bundle.app
+                if not (bundle.app and bundle.app.alive):
+                    bundle.app = self._start(content, bundle)
+                app = bundle.app
+                app.enter()
+            if bundle_id is None and bundle is not content.active:
+                bundle.retire()  # another one was activated meanwhile
+            try:
+                yield app
+            except (OSError, http.client.HTTPException):
+                app.wait_if_ending()  # the next request then starts it again
+                raise BadGateway("The app crashed or dropped the request.") from None
+            finally:
+                app.leave()
+        except BadGateway as error:
+            raise BadGateway(f"{error.description} Its log: {content.dashboard}/logs") from None
+        finally:
+            bundle.slots.release()
 
     def _start(self, content: Content, bundle: Bundle) -> App:
         if bundle.environment is None:
@@ -237,28 +225,26 @@ class Contents:
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        options = {"cwd": bundle.directory, "env": env}
+        options = {"cwd": bundle.directory / "files", "env": env}
         try:
             app = App(self.processes, python, bundle.manifest.entrypoint, content.log, **options)
         except BadGateway as error:
             bundle.failure = error.description
             raise
         bundle.failure = ""
-        content.apps = [other for other in content.apps if other.alive] + [app]
         return app
 
     def delete(self, content: Content) -> None:
         """Remove a content item and its files, and stop its apps at once."""
-        with self._lock:
-            self.items.pop(content.guid, None)
-            self._users.by_key.pop(content.key, None)
-            bundles, content.bundles, content.active = content.bundles, {}, None
-        for bundle in bundles.values():
-            with bundle.lock:  # its app may be starting
-                pass
-        for app in content.apps:
-            app.stop()
+        self.items.pop(content.guid, None)
+        self._users.by_key.pop(content.key, None)
+        content.active = None
+        for bundle in list(content.bundles.values()):
+            with bundle.lock:
+                if bundle.app:
+                    bundle.app.stop()
         shutil.rmtree(content.directory, ignore_errors=True)
+        content.log.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End all processes, and the deployments that need them."""
@@ -269,4 +255,4 @@ class Contents:
 
 def now() -> str:
     """Return the time as Connect's API writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,6 @@
 """Virtual environments, built by uv: one for each set of requirements and Python constraint."""
 
-from __future__ import annotations
-
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from .processes import Processes
 
 # An option such as -r, a path or a URL: what it installs may depend on the bundle's other files.
 REFERS_TO_FILES = re.compile(r"^\s*-|/", re.MULTILINE)
-UV = find_uv_bin()
-PYTHON = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+PYTHON = "bin/python"
+UV = find_uv_bin()  # not in threads, where it can fail
 
 
 class BuildError(Exception):
@@ -70,44 +69,35 @@ class Environments:
         self, directory: Path, manifest: Manifest, bundle: Path, say: Callable[[str], None]
     ) -> None:
         """Build aside, then rename: a directory with the final name is always complete."""
-        self._directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=self._directory) as aside:
-            new = Path(aside, "environment")
-            venv = ["venv", "--relocatable", "--no-project", "--python", manifest.requires]
+            new = f"{aside}/environment"
+            venv = ["venv", "--relocatable", "--no-project", "--python", manifest.requires, new]
             # Connect, too, adds its own WSGI server to the requirements.
-            install = ["pip", "install", "--python", str(new), "waitress", "--requirements"]
-            for command in ([*venv, str(new)], [*install, manifest.requirements]):
+            install = ["pip", "install", "--python", new, "waitress", "-r", manifest.requirements]
+            for command in (venv, install):
                 # uv leaves lock files in the temporary directory.
-                self._run(command, say, cwd=bundle, env={**uv_variables(), "TMPDIR": aside})
+                for line in self._uv(command, cwd=bundle, TMPDIR=aside):
+                    say(line)
             if not (directory / PYTHON).exists():
                 shutil.rmtree(directory, ignore_errors=True)
-            try:
-                new.rename(directory)
-            except OSError:
-                # Another build of the same environment was first.
-                if not (directory / PYTHON).exists():
-                    raise
+            with contextlib.suppress(OSError):  # another build of the same one was first
+                os.rename(new, directory)
 
     def pythons(self) -> list[str]:
         """Return the versions of the Pythons on this machine, such as 3.13.1."""
-        options = ["--only-installed", "--output-format", "json"]
-        lines = self._processes.run([UV, "python", "list", *options], env=uv_variables())
+        lines = self._uv(["python", "list", "--only-installed", "--output-format", "json"])
         found = json.loads(next(line for line in lines if line.startswith("[")))
         return list(dict.fromkeys(item["version"] for item in found))
 
-    def _run(self, arguments: list[str], say: Callable[[str], None], **options) -> None:
-        lines = []
+    def _uv(self, arguments: list[str], cwd: Path | None = None, **variables: str) -> Iterator[str]:
+        """Run uv and yield its lines; raises BuildError."""
+        # A package's build must not see a server's key.
+        kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
+        plain = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+        env = {**kept, **plain, **variables}
         try:
-            for line in self._processes.run([UV, *arguments], **options):
-                lines.append(line)
-                say(line)
-        except subprocess.CalledProcessError:
+            yield from self._processes.run([UV, *arguments], cwd=cwd, env=env)
+        except subprocess.CalledProcessError as error:
             # uv draws its causes as a tree of several lines.
-            reason = " ".join(filter(None, (line.strip(" ×╰─▶│") for line in lines)))
+            reason = " ".join(line.strip(" ×╰─▶│") for line in error.output.splitlines())
             raise BuildError(f"The environment cannot be built: {reason}") from None
-
-
-def uv_variables() -> dict[str, str]:
-    """The environment variables for uv: no server's key, which a package's build must not see."""
-    kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
-    return {**kept, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}

@@ -1,7 +1,5 @@
 """The pages in a browser: an index of what is deployed, signing in and out, and logs."""
 
-from __future__ import annotations
-
 from flask import Blueprint, Response, abort, redirect, render_template, request, session
 
 from .contents import Contents

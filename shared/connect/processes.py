@@ -1,7 +1,5 @@
 """Child processes that never outlive this one."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys
@@ -39,15 +37,18 @@ class Processes:
     def run(self, command: list[str], **options) -> Iterator[str]:
         """Run a command and yield its lines, stderr included.
 
-        Raises subprocess.CalledProcessError when it fails, and ServiceUnavailable after `close`.
+        Raises subprocess.CalledProcessError, with the `output`, when it fails, and
+        ServiceUnavailable after `close`.
         """
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = self.start(command, **output, encoding="utf-8", errors="replace", **options)
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = self.start(command, encoding="utf-8", errors="replace", **options)
+        output = ""
         try:
             for line in process.stdout:
+                output += line
                 yield line.rstrip()
-            if process.wait():
-                raise subprocess.CalledProcessError(process.returncode, command)
+            if code := process.wait():
+                raise subprocess.CalledProcessError(code, command, output)
         finally:
             process.stdout.close()
             self.end(process)

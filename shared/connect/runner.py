@@ -4,25 +4,12 @@ Runs in the bundle's directory. Prints one line on stdout, the port, once the ap
 the app prints goes to stderr. Uses the standard library and waitress only.
 """
 
-from __future__ import annotations
-
-import importlib
 import os
+import pkgutil
 import sys
 
 THREADS = 20  # Connect's default of connections per process
 MOUNT_HEADER = "Connect-Mount"  # tells the app's mount, which differs between requests
-
-
-def load(entrypoint: str):
-    """Return the WSGI app that `module:object` names; the object is `app` unless given."""
-    module_name, _, name = entrypoint.partition(":")
-    sys.path[0] = os.getcwd()
-    module = importlib.import_module(module_name)
-    try:
-        return getattr(module, name or "app")
-    except AttributeError:
-        sys.exit(f"The entrypoint {entrypoint} names an object that {module_name} does not have.")
 
 
 def mounted(app):
@@ -30,7 +17,7 @@ def mounted(app):
     key = "HTTP_" + MOUNT_HEADER.upper().replace("-", "_")
 
     def wrapped(environ, start_response):
-        mount = environ.pop(key, "")
+        mount = environ.pop(key)
         environ["SCRIPT_NAME"] = mount
         environ["PATH_INFO"] = environ["PATH_INFO"][len(mount) :]
         return app(environ, start_response)
@@ -41,7 +28,9 @@ def mounted(app):
 def main() -> None:
     stdout = os.dup(1)
     os.dup2(2, 1)
-    app = load(sys.argv[1])
+    sys.path[0] = os.getcwd()
+    module, _, name = sys.argv[1].partition(":")
+    app = pkgutil.resolve_name(f"{module}:{name or 'app'}")
     from waitress import create_server
 
     server = create_server(

@@ -1,31 +1,27 @@
 """The local Connect as one object: waitress, and a Flask app of the proxy, the API and the pages."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
-import re
 import secrets
-import shutil
 import socket
 import tempfile
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, abort, request
+from flask import Flask, request
 from waitress import create_server, wasyncore
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import get_host
 
 from . import bundles
 from .api import create_api
-from .contents import ALL_REQUESTS, Contents
+from .contents import Contents
 from .pages import Links, create_pages
 from .proxy import add_proxy
 from .users import User, Users
 
-# Enough for the API and the pages, too, when all apps hang.
-THREADS = ALL_REQUESTS + 32
+THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
 
 
 class CannotStart(Exception):
@@ -55,30 +51,24 @@ class LocalConnect:
         environments: Path | None = None,
         links: Links | None = None,
     ) -> None:
-        with contextlib.ExitStack() as undo:
-            try:
-                listener = undo.enter_context(
-                    socket.create_server(("127.0.0.1", port), backlog=1024)
-                )
-            except (OSError, OverflowError):
-                raise CannotStart(
-                    f"Port {port} is in use: choose another one with --port."
-                ) from None
+        self._open = contextlib.ExitStack()
+        try:
+            address_and_port = ("127.0.0.1", port)
+            listener = self._open.enter_context(
+                socket.create_server(address_and_port, backlog=1024)
+            )
             self.port = listener.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
+            temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
+            self.directory = Path(self._open.enter_context(temporary))
             self.users = Users()
             self.api_key = self.users.add(User("admin"), api_key)
-            try:
-                self.directory = Path(tempfile.mkdtemp(prefix="connect-"))
-                undo.callback(shutil.rmtree, self.directory)
-                environments = environments or self.directory / "environments"
-                self.contents = Contents(self.url, self.directory, environments, self.users)
-            except OSError as error:
-                raise CannotStart(
-                    f"Cannot write {error.filename}: {error.strerror}. "
-                    "Choose other directories by --environments and TMPDIR."
-                ) from None
-            undo.pop_all()
+            environments = environments or self.directory / "environments"
+            self.contents = Contents(self.url, self.directory, environments, self.users)
+        except (OSError, OverflowError) as error:
+            self._open.close()
+            hint = "Choose another --port, --environments or TMPDIR."
+            raise CannotStart(f"Cannot start: {error}. {hint}") from None
         # It warns of each request that waits for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._sockets = {}
@@ -104,13 +94,12 @@ class LocalConnect:
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
         }
-        hosts = {"127.0.0.1", "localhost", "[::1]", host_of(urlsplit(self.url).netloc)}
+        hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
 
         @app.before_request
         def check_host():
             # Another site's name may lead to this machine (DNS rebinding).
-            if host_of(request.headers.get("Host", "")) not in hosts:
-                abort(421, "Unknown host: use 127.0.0.1 or localhost.")
+            get_host(request.environ, hosts)
 
         @app.errorhandler(HTTPException)
         def answer_error(error):
@@ -134,15 +123,10 @@ class LocalConnect:
         with contextlib.suppress(OSError):
             self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
         self._thread.join()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._open.close()
 
-    def __enter__(self) -> LocalConnect:
+    def __enter__(self) -> "LocalConnect":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def host_of(netloc: str) -> str:
-    """Return a Host header without its port."""
-    return re.sub(r":\d*$", "", netloc.lower())

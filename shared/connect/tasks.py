@@ -1,7 +1,5 @@
 """The output of a deployment, line by line, and how it ended."""
 
-from __future__ import annotations
-
 import threading
 import uuid
 from pathlib import Path
@@ -37,10 +35,12 @@ class Task:
 
         The keys are those that `RSConnectClient.wait_for_task` in the client's api.py reads.
         """
+
+        def has_more() -> bool:
+            return self._error is not None or len(self._lines) > first
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._error is not None or len(self._lines) > first, seconds
-            )
+            self._changed.wait_for(has_more, seconds)
             return {
                 "id": self.id,
                 "output": self._lines[first:],

@@ -1,7 +1,5 @@
 """Users and their API keys."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import uuid
@@ -19,10 +17,11 @@ class User:
     guid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
-    def credentials(self) -> bytes:
+    def credentials(self) -> str:
         """The value of RStudio-Connect-Credentials: JSON in UTF-8, as Connect sends it."""
         credentials = {"user": self.name, "groups": self.groups}
-        return json.dumps(credentials, ensure_ascii=False).encode()
+        # A header's text stands for bytes in Latin-1.
+        return json.dumps(credentials, ensure_ascii=False).encode().decode("latin-1")
 
 
 class Users:

@@ -1,7 +1,5 @@
 """An example as the client bundles it, in an environment of its requirements."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -10,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from subprocess import CalledProcessError
 from threading import Thread
 
@@ -56,21 +53,17 @@ def running(command: list[str], **options) -> Iterator[str]:
     options: those of subprocess.Popen. Raises RuntimeError with the output when the command ends
     before it serves.
     """
-    lines = SimpleQueue()
 
-    def read() -> None:
-        # To the end: a full pipe would block the command.
+    def drain() -> None:
         with contextlib.suppress(CalledProcessError):
-            for line in processes.run(command, **options):
-                lines.put(line)
-        lines.put(None)
+            list(lines)
 
     with contextlib.closing(Processes()) as processes:
-        Thread(target=read).start()
-        printed = []
-        for line in iter(lines.get, None):
-            printed.append(line)
-            if url := re.search(r"Running on (http://\S+)", line):
-                yield url[1]
-                return
-        raise RuntimeError("\n".join(printed))
+        lines = processes.run(command, **options)
+        try:
+            found = (re.search(r"Running on (http://\S+)", line) for line in lines)
+            url = next(filter(None, found))
+        except CalledProcessError as error:
+            raise RuntimeError(error.output) from None
+        Thread(target=drain).start()  # a full pipe would block the command
+        yield url[1]

@@ -1,7 +1,5 @@
 """Runs the real rsconnect client, apart from what you have set up for it on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -53,14 +51,12 @@ class Client:
 
     def run(self, *arguments: str) -> str:
         """Return what `rsconnect ARGUMENTS` prints, without colors; raises ClientError."""
-        lines: list[str] = []
         command = [self._program, *arguments]
         try:
-            for line in self._processes.run(command, cwd=self.root, env=self._environment):
-                lines.append(COLOR.sub("", line))
-        except subprocess.CalledProcessError:
-            raise ClientError("\n".join(lines)) from None
-        return "\n".join(lines)
+            lines = list(self._processes.run(command, cwd=self.root, env=self._environment))
+        except subprocess.CalledProcessError as error:
+            raise ClientError(COLOR.sub("", error.output)) from None
+        return COLOR.sub("", "\n".join(lines))
 
     def run_command(self, command: str, url: str, key: str) -> str:
         """Run a command of the README, with this server's URL and key in place of its own."""

@@ -134,9 +134,10 @@ def test_requests_that_hang_block_nobody_else(server, publisher, visitor, echo, 
     assert publisher.get("user").status_code == 200
     assert ask(visitor, echo)["version"] == "1"
     # A new version is not blocked, either.
+    old = server.contents.get(own_echo["guid"]).active.app
     deploy(publisher, own_echo, make_bundle({"app.py": echo_of("2")}))
     assert ask(visitor, own_echo)["version"] == "2"
-    publisher.delete(f"content/{own_echo['guid']}")
+    old.stop()
     for connection in connections:
         assert connection.getresponse().status in (502, 503)
         connection.close()

