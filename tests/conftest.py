@@ -1,7 +1,5 @@
 """The fixtures: an example, where it is served, and a client of it."""
 
-from __future__ import annotations
-
 import configparser
 import contextlib
 import json
@@ -15,7 +13,13 @@ from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.loopback import bypass_proxies
 from shared.harness.places import load, served_in_thread
 
-PLACES = {"thread": ["content"], "bundle": ["root"], "connect": ["content", "vanity"]}
+# The mounts of the example in each place; `tls` is `connect` behind a proxy with TLS.
+PLACES = {
+    "thread": ["content"],
+    "bundle": ["root"],
+    "connect": ["content", "vanity"],
+    "tls": ["content", "vanity"],
+}
 NAMED_SERVER = os.environ.get("CONNECT_SERVER")
 # For the counts of the weekly run, which are named where they are used.
 DEEP = bool(os.environ.get("DEEP"))
@@ -114,12 +118,13 @@ def bundle(example):
 
 
 @pytest.fixture(scope="session")
-def deploy():
+def deploy(pytestconfig):
     """Deploys an example to the named server or a local Connect, and returns its URLs."""
     from shared.harness.deployment import deployments, server
 
     try:
-        with server() as (url, key), deployments(url, key) as deploy:
+        tls = pytestconfig.option.place == "tls"
+        with server(tls) as (url, key), deployments(url, key) as deploy:
             yield deploy
     except LookupError as error:
         pytest.exit(str(error), returncode=1)
@@ -134,7 +139,8 @@ def connect(example, deploy):
 @pytest.fixture(scope="session")
 def urls(request, example, pytestconfig):
     """The base URL of the example at each mount of the place."""
-    return request.getfixturevalue(pytestconfig.option.place)
+    place = pytestconfig.option.place
+    return request.getfixturevalue("connect" if place == "tls" else place)
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +157,7 @@ def clients(urls, headers):
         options = {"headers": headers, "timeout": 30}
         yield {
             mount: stack.enter_context(
-                httpx.Client(base_url=url, verify=url.startswith("https:"), **options)
+                httpx.Client(base_url=url, verify=bool(NAMED_SERVER), **options)
             )
             for mount, url in urls.items()
         }

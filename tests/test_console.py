@@ -1,10 +1,8 @@
-"""The examples' consoles in a real browser, wherever an example is served."""
+"""The examples' consoles in a real browser, behind TLS, wherever an example is served."""
 
 import contextlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
@@ -18,7 +16,8 @@ LANGS = ("en", "ar", "zh")
 READY = ".info .title, .response-info"
 
 
-def base_of(client):
+@pytest.fixture
+def base(client):
     """The URL of the mount, without a slash at its end."""
     return str(client.base_url).rstrip("/")
 
@@ -28,83 +27,86 @@ def open_page(page, url):
     expect(page.locator(READY).first).to_be_visible()
 
 
+def urls_of(page, selector, attribute="href"):
+    """The absolute URLs in an attribute of the elements."""
+    elements = page.locator(f"{selector}[{attribute}]")
+    return elements.evaluate_all("(all, name) => all.map(e => e[name])", attribute)
+
+
+def outside(urls, base):
+    """Those that are not below the mount, or not at its scheme and host."""
+    return [url for url in urls if not url.startswith(f"{base}/")]
+
+
 @pytest.fixture(scope="session")
 def consoles(context, client, example):
     """The example's consoles, loaded once for the tests that only look at them."""
     with contextlib.ExitStack() as stack:
         pages = [stack.enter_context(context.new_page()) for _ in example.console_urls]
         for page, path in zip(pages, example.console_urls):
-            open_page(page, base_of(client) + path.format(lang="ar"))
+            open_page(page, str(client.base_url.join(path.format(lang="ar").lstrip("/"))))
         yield pages
 
 
 @pytest.mark.having("console_urls")
-def test_console_has_no_errors(consoles):
+def test_console_loads_without_errors_from_its_mount_alone(consoles, base):
     for page in consoles:
         assert page.page_errors() == []
-        logged = [log.text for log in page.console_messages() if log.type == "error"]
-        assert logged == []
+        assert [log.text for log in page.console_messages() if log.type == "error"] == []
+        requests = page.requests()
+        assert len(requests) > 3
+        assert outside([request.url for request in requests], base) == []
+        for request in requests:
+            assert request.failure is None, request.url
+            # 304: the pages share a cache.
+            assert request.response().status in (200, 304), request.url
 
 
 @pytest.mark.having("console_urls")
-def test_console_asks_only_below_its_mount(consoles, client):
+def test_console_has_its_scripts_and_styles(consoles, client):
     for page in consoles:
-        asked = [request.url for request in page.requests()]
-        assert len(asked) > 1
-        assert [url for url in asked if not url.startswith(base_of(client) + "/")] == []
-
-
-@pytest.mark.having("console_urls")
-def test_every_request_of_a_console_is_answered(consoles):
-    for request in (request for page in consoles for request in page.requests()):
-        assert request.failure is None, request.url
-        # 304: the pages share a cache.
-        assert request.response().status in (200, 304), request.url
-
-
-@pytest.mark.having("console_urls")
-def test_every_script_of_a_console_can_be_read(consoles, client):
-    for page in consoles:
-        scripts = page.locator("script[src]").evaluate_all("all => all.map(s => s.src)")
+        scripts = urls_of(page, "script", "src")
         assert scripts
         for url in scripts:
             response = client.get(url)
             assert response.status_code == 200, url
             assert "javascript" in response.headers["Content-Type"], url
-
-
-@pytest.mark.having("console_urls")
-def test_console_has_its_styles(consoles):
-    for page in consoles:
         rules = "[...document.styleSheets].map(s => s.href && s.cssRules.length)"
         assert max(filter(None, page.evaluate(rules)), default=0) > 100
 
 
 @pytest.mark.having("spec_url")
-def test_console_fills_the_window_and_has_an_icon(consoles, client):
+def test_console_fills_the_window_and_has_an_icon(consoles, client, base):
     for page in consoles:
         assert page.locator("body").bounding_box()["x"] == 0
-        icons = page.locator("link[rel=icon]").evaluate_all("all => all.map(a => a.href)")
-        assert icons
-        for url in icons:  # else a browser asks for /favicon.ico, outside the mount
-            assert url.startswith(base_of(client) + "/")
-            assert client.get(url).status_code == 200
+        icons = urls_of(page, "link[rel=icon]")
+        # Otherwise a browser asks for /favicon.ico, outside the mount.
+        assert icons and outside(icons, base) == []
+        assert {client.get(url).status_code for url in icons} == {200}
 
 
 @pytest.mark.having("negotiates")
-def test_links_of_a_page_stay_below_its_mount(consoles, client):
+def test_links_and_forms_of_a_page_stay_below_its_mount(consoles, base):
     """Except the one to Flask-API's home page, which loads nothing."""
     for page in consoles:
-        links = page.locator("a[href]:not(.brand)").evaluate_all("all => all.map(a => a.href)")
+        links = urls_of(page, "a:not(.brand)")
         assert links
-        assert [url for url in links if not url.startswith(base_of(client) + "/")] == []
+        assert outside(links + urls_of(page, "form", "action"), base) == []
+        assert "http://" not in page.locator("body").inner_text()
+
+
+def test_redirects_stay_below_the_mount(page, base, example):
+    for path in (example.list_url.rstrip("/"), f"/{example.list_url}"):
+        page.goto(base + path)
+        urls = [request.url for request in page.requests()]
+        assert set(outside(urls, base)) <= {base}
 
 
 @pytest.mark.having("negotiates")
 @pytest.mark.parametrize("lang", [None, *LANGS], ids=["list", *LANGS])
-def test_page_shows_the_greetings(page, client, example, lang):
+def test_page_shows_the_greetings(page, base, example, lang):
     path = example.item_url if lang else example.list_url
-    open_page(page, base_of(client) + path.format(lang=lang))
+    open_page(page, base + path.format(lang=lang))
     expected = contract.greeting(lang) if lang else contract.greetings()
     text = json.dumps(expected, indent=4, ensure_ascii=False)
     assert text in page.locator(".response-info").inner_text()
@@ -120,10 +122,9 @@ def test_both_operations_are_there_without_a_click(consoles, example):
 
 
 @pytest.fixture
-def try_out(page, client, example):
+def try_out(page, base, example):
     """Opens an operation of the console, by its path, and returns its block."""
-
-    open_page(page, base_of(client) + example.console_urls[0])
+    open_page(page, base + example.console_urls[0])
 
     def open_operation(path):
         block = page.locator(".opblock", has=page.locator(f'[data-path="{path}"]'))
@@ -142,9 +143,9 @@ def execute(page, block):
 
 
 @pytest.mark.having("spec_url")
-def test_operations_can_be_tried_out(page, try_out, client, example):
+def test_operations_can_be_tried_out(page, try_out, base, example):
     response, shown = execute(page, try_out(example.list_url))
-    assert response.url == base_of(client) + example.list_url
+    assert response.url == base + example.list_url
     assert contract.parse(response.body()) == contract.greetings()
     for lang in LANGS:
         expect(shown).to_contain_text(contract.GREETINGS[lang])
@@ -152,74 +153,56 @@ def test_operations_can_be_tried_out(page, try_out, client, example):
     for lang in LANGS if DEEP else LANGS[-1:]:
         block.get_by_placeholder("lang").fill(lang)
         response, shown = execute(page, block)
-        assert response.url == base_of(client) + example.item_url.format(lang=lang)
+        assert response.url == base + example.item_url.format(lang=lang)
         assert contract.parse(response.body()) == contract.greeting(lang)
         expect(shown).to_contain_text(contract.GREETINGS[lang])
 
 
+FOREIGN = "https://foreign.test"
 FOREIGN_SPEC = {
     "swagger": "2.0",
     "info": {"title": "Foreign API", "version": "1"},
     "paths": {"/steal": {"get": {"responses": {"200": {"description": "Stolen"}}}}},
 }
+QUERIES = {
+    "url": f"url={FOREIGN}/spec.json",
+    "config": f"configUrl={FOREIGN}/config.json",
+    "data": f"url=data:application/json,{quote(json.dumps(FOREIGN_SPEC))}",
+    # Other content on the same server, which has the same origin.
+    "other content": "url=../other",
+}
 
 
 @pytest.fixture
-def foreign():
-    """A server on another port, open to all pages; it has a `url`, and the paths `asked`."""
+def foreign_requests(page):
+    """What the page has asked of a foreign server, which is open to all pages."""
+    requests = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.asked.append(self.path)
-            spec_url = f"{self.server.url}/spec.json"
-            answers = {"/spec.json": FOREIGN_SPEC, "/config.json": {"url": spec_url}}
-            self.send_response(200)
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(answers.get(self.path, {})).encode())
+    def answer(route):
+        requests.append(route.request.url)
+        config = {"url": f"{FOREIGN}/spec.json"}
+        route.fulfill(
+            json=config if "config" in route.request.url else FOREIGN_SPEC,
+            headers={"Access-Control-Allow-Origin": "*"},
+        )
 
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.url = f"http://127.0.0.1:{server.server_port}"
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=[0.02])
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-QUERIES = {
-    "url": "url={foreign}/spec.json",
-    "config": "configUrl={foreign}/config.json",
-    "data": "url=data:application/json,{spec}",
-    # Other content on the same server, which has the same origin.
-    "other content": "url={base}/../other",
-}
+    page.route(f"{FOREIGN}/**", answer)
+    return requests
 
 
 @pytest.mark.one_mount
 @pytest.mark.having("spec_url")
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_link_cannot_put_another_api_in_the_console(page, client, example, foreign, query):
-    query = query.format(
-        foreign=foreign.url, base=base_of(client), spec=quote(json.dumps(FOREIGN_SPEC))
-    )
-    open_page(page, f"{base_of(client)}{example.console_urls[0]}?{query}")
+def test_link_cannot_put_another_api_in_the_console(
+    page, client, base, example, foreign_requests, query
+):
+    open_page(page, f"{base}{example.console_urls[0]}?{query}#/greetings/list_greetings")
     info = client.get(example.spec_url).json()["info"]
     expect(page).to_have_title(info["title"])
     expect(page.locator(".info .title")).to_contain_text(info["title"])
     expect(page.locator(".opblock-summary-path:visible")).to_have_count(2)
-    assert foreign.asked == []
-
-
-@pytest.mark.one_mount
-@pytest.mark.having("spec_url")
-def test_link_to_an_operation_keeps_its_hash(page, client, example):
-    open_page(page, f"{base_of(client)}{example.console_urls[0]}?a=b#/greetings/list_greetings")
+    assert foreign_requests == []
+    # A link to an operation still leads there.
     assert page.url.endswith("#/greetings/list_greetings")
 
 
@@ -250,9 +233,9 @@ def dialogs(page):
 
 
 @pytest.mark.one_mount
-def test_hostile_language_is_shown_as_text(page, dialogs, client, example):
+def test_hostile_language_is_shown_as_text(page, dialogs, base, example):
     for lang in HOSTILE.values():
-        page.goto(base_of(client) + example.item_url.format(lang=quote(lang)))
+        page.goto(base + example.item_url.format(lang=quote(lang)))
         shown = re.search(r"\{.*\}", page.locator("pre").last.inner_text(), re.DOTALL)
         assert contract.parse(shown[0].encode()) == contract.greeting(lang)
         assert page.locator("pre :is(img, svg, a)").count() == 0
@@ -274,8 +257,8 @@ def test_hostile_language_can_be_tried_out(page, dialogs, try_out, example):
 
 @pytest.mark.one_mount
 @pytest.mark.having("negotiates")
-def test_cookie_runs_no_script(page, dialogs, client, example):
-    url = base_of(client) + example.list_url
+def test_cookie_runs_no_script(page, dialogs, base, example):
+    url = base + example.list_url
     cookie = {"name": "tabstyle", "value": quote(HOSTILE["image"]), "url": url}
     page.context.add_cookies([cookie])
     open_page(page, url)

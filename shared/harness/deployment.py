@@ -1,7 +1,5 @@
 """Examples deployed by the README's commands, to a named server or to a local Connect."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -37,13 +35,24 @@ def kept_environments() -> Path | None:
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, str]]:
-    """Give the URL and an API key of a server: the named one, or else a local Connect."""
+def server(tls: bool = False) -> Iterator[tuple[str, str]]:
+    """Give the URL and an API key of a server: the named one, or else a local Connect.
+
+    With `tls`, visitors reach the content of a local Connect through a proxy with TLS.
+    """
     if named := named_server():
         yield named
-    else:
-        with LocalConnect(environments=kept_environments(), links=links()) as connect:
+        return
+    options = {"environments": kept_environments(), "links": links()}
+    if not tls:
+        with LocalConnect(**options) as connect:
             yield connect.url, connect.api_key
+        return
+    from shared.harness.tls import tls_proxy  # needs what only the console tests install
+
+    with tls_proxy() as (address, pass_on_to), LocalConnect(address=address, **options) as connect:
+        pass_on_to(connect.port)
+        yield f"http://127.0.0.1:{connect.port}", connect.api_key
 
 
 def links() -> dict[str, list[tuple[str, str]]]:
@@ -78,7 +87,7 @@ def deployments(url: str, key: str) -> Iterator[Callable[[Example], dict[str, st
                 printed = client.run_command(command, url, key)
             except ClientError as error:
                 if log := re.search(r"http\S+/logs", error.output):
-                    lines = httpx.get(log[0], headers=headers).text.strip()
+                    lines = api.get(log[0]).text.strip()
                     raise ClientError(f"{error.output}\n{lines}") from None
                 raise
             guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
@@ -87,6 +96,7 @@ def deployments(url: str, key: str) -> Iterator[Callable[[Example], dict[str, st
             unique = f"-{guid[:8]}" if named_server() else ""
             path = f"/{example.directory}{unique}"
             api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
-            return {"content": f"{url}/content/{guid}", "vanity": url + path}
+            content = api.get(guid).json()["content_url"].rstrip("/")
+            return {"content": content, "vanity": content.replace(f"/content/{guid}", path)}
 
         yield deploy
