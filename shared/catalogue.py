@@ -1,7 +1,5 @@
 """The catalogue of examples: nothing else in the harness names one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The greeting contract, computed from the canonical greetings.json."""
 
-from __future__ import annotations
-
 import json
 
 from shared.catalogue import CANONICAL

@@ -1,7 +1,5 @@
 """A Chromium for the browser tests: the first on this machine that starts."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Serves an example in this process."""
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 import sys
