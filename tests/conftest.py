@@ -11,7 +11,7 @@ import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.loopback import bypass_proxies
-from shared.harness.places import load, served_in_thread
+from shared.harness.places import NAMED_SERVER, load, served_in_thread
 
 # The mounts of the example in each place; `tls` is `connect` behind a proxy with TLS.
 PLACES = {
@@ -20,7 +20,6 @@ PLACES = {
     "connect": ["content", "vanity"],
     "tls": ["content", "vanity"],
 }
-NAMED_SERVER = os.environ.get("CONNECT_SERVER")
 # For the counts of the weekly run, which are named where they are used.
 DEEP = bool(os.environ.get("DEEP"))
 
@@ -170,19 +169,12 @@ def client(clients, mount):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """One running Chromium."""
+def context(headers):
+    """What the pages of one Chromium share: a cache, and the headers that they send."""
     from shared.harness.browser import open_browser
 
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="session")
-def context(browser, headers):
-    """What the pages share: a cache, and the headers that they send."""
     options = {"extra_http_headers": headers, "ignore_https_errors": True}
-    with browser.new_context(**options) as context:
+    with open_browser() as browser, browser.new_context(**options) as context:
         yield context
 
 

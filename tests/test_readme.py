@@ -66,7 +66,9 @@ def test_tables_are_the_catalogue():
 
 def test_readme_has_a_command_for_each_example():
     _, *commands = console_commands("Deploy")
-    assert [command.split("/")[-2] for command in commands] == [e.directory for e in EXAMPLES]
+    words = [command.split() for command in commands]
+    deployed = [(program, directory) for program, *_, directory in words]
+    assert deployed == [("rsconnect", f"./{e.directory}/") for e in EXAMPLES]
 
 
 def test_tox_has_the_environments_that_are_named(tox):

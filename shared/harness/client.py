@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -57,15 +56,6 @@ class Client:
         except subprocess.CalledProcessError as error:
             raise ClientError(COLOR.sub("", error.output)) from None
         return COLOR.sub("", "\n".join(lines))
-
-    def run_command(self, command: str, url: str, key: str) -> str:
-        """Run a command of the README, with this server's URL and key in place of its own."""
-        program, *arguments = shlex.split(command)
-        assert program == "rsconnect", command
-        for option, value in (("--server", url), ("--api-key", key)):
-            if option in arguments:
-                arguments[arguments.index(option) + 1] = value
-        return self.run(*arguments)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,8 @@ from shared.catalogue import EXAMPLES, Example
 from shared.connect.server import LocalConnect
 from shared.harness.client import ClientError, private_client
 from shared.harness.loopback import bypass_proxies
+from shared.harness.places import NAMED_SERVER
 from shared.harness.readme import console_commands
-
-
-def named_server() -> tuple[str, str] | None:
-    """Return the URL and the API key in CONNECT_SERVER and CONNECT_API_KEY, if there are any.
-
-    Raises LookupError when there is a URL without a key.
-    """
-    url, key = os.environ.get("CONNECT_SERVER"), os.environ.get("CONNECT_API_KEY")
-    if url and not key:
-        raise LookupError(f"Set CONNECT_API_KEY, too, to a key of {url}.")
-    return (url.rstrip("/"), key) if url else None
 
 
 def kept_environments() -> Path | None:
@@ -39,9 +30,12 @@ def server(tls: bool = False) -> Iterator[tuple[str, str]]:
     """Give the URL and an API key of a server: the named one, or else a local Connect.
 
     With `tls`, visitors reach the content of a local Connect through a proxy with TLS.
+    Raises LookupError when a server is named without a key.
     """
-    if named := named_server():
-        yield named
+    if NAMED_SERVER:
+        if "CONNECT_API_KEY" not in os.environ:
+            raise LookupError(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
+        yield NAMED_SERVER, os.environ["CONNECT_API_KEY"]
         return
     options = {"environments": kept_environments(), "links": links()}
     if not tls:
@@ -68,32 +62,30 @@ def deployments(url: str, key: str) -> Iterator[Callable[[Example], dict[str, st
     with the last line of the app's log when the app does not start.
     """
     bypass_proxies()
-    add, *commands = console_commands("Deploy")
+    add, *commands = [shlex.split(command)[1:] for command in console_commands("Deploy")]
     headers = {"Authorization": f"Key {key}"}
     with (
         httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
         contextlib.ExitStack() as stack,
         private_client() as client,
     ):
-        client.run_command(add, url, key)
-
-        def delete(guid: str) -> None:
-            api.delete(guid).raise_for_status()
+        add[add.index("--server") + 1], add[add.index("--api-key") + 1] = url, key
+        client.run(*add)
 
         @functools.cache
         def deploy(example: Example) -> dict[str, str]:
-            [command] = (c for c in commands if c.endswith(f"/{example.directory}/"))
+            [command] = (c for c in commands if c[-1] == f"./{example.directory}/")
             try:
-                printed = client.run_command(command, url, key)
+                printed = client.run(*command)
             except ClientError as error:
                 if log := re.search(r"http\S+/logs", error.output):
                     lines = api.get(log[0]).text.strip()
                     raise ClientError(f"{error.output}\n{lines}") from None
                 raise
             guid = re.search(r"/content/([0-9a-f-]{36})", printed)[1]
-            stack.callback(delete, guid)
+            stack.callback(lambda: api.delete(guid).raise_for_status())
             # A server that others use, too, may have the path already.
-            unique = f"-{guid[:8]}" if named_server() else ""
+            unique = f"-{guid[:8]}" if NAMED_SERVER else ""
             path = f"/{example.directory}{unique}"
             api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
             content = api.get(guid).json()["content_url"].rstrip("/")
