@@ -1,7 +1,7 @@
 """Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
 
 # ruff: isort: skip_file
-from shared.connect.stopping import say_stopped, stopped, wait  # first: see there
+from shared.connect.stopping import say_stopped, stop, wait  # first: see there
 
 import os
 import sys
@@ -21,7 +21,6 @@ Deploy = Callable[[Example], dict[str, str]]
 def main() -> None:
     """Serve; exits with one line when an example cannot be deployed."""
     arguments = parse(__doc__)
-    failures: list[str] = []
 
     def work() -> None:
         try:
@@ -30,22 +29,19 @@ def main() -> None:
                 print(f"API key: {connect.api_key}")
             print(f"Sign in and see the logs: {connect.url}/\nCtrl-C stops it.", flush=True)
         except Exception as error:
-            # After Ctrl-C, deployments fail because their clients are ended.
-            if not stopped.is_set():
-                failures.append(str(error))
-                stopped.set()
+            stop(str(error))
 
     try:
         with start(arguments, links=links()) as connect:
             worker = threading.Thread(target=work)
             with deployments(connect.url, connect.api_key) as deploy:
                 worker.start()
-                wait()
+                failure = wait()
             worker.join()
     except OSError as error:
         sys.exit(f"{error}. Free some space, or set TMPDIR to another directory.")
-    if failures:
-        sys.exit(failures[0])
+    if failure:
+        sys.exit(failure)
     say_stopped()
 
 

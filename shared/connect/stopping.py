@@ -1,24 +1,34 @@
-"""Ctrl-C and SIGTERM set an event, from the import of this module on.
+"""Ctrl-C and SIGTERM stop a command, from the import of this module on.
 
 A command imports it first: an exception during its other imports would end in a traceback.
 """
 
 import os
+import queue
 import signal
-import threading
 
-stopped = threading.Event()
+# Unlike an Event, it can be used in a handler that interrupts itself.
+_reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 for number in SIGNALS:
-    signal.signal(number, lambda *_: stopped.set())
+    signal.signal(number, lambda *_: stop())
 
 
-def wait() -> None:
-    """Return after a signal, or when the process that started this one ends."""
+def stop(reason: str = "") -> None:
+    """Let `wait` return, with the reason of the first call."""
+    _reasons.put(reason)
+
+
+def wait() -> str:
+    """Return why to stop: empty after a signal, or when the process that started this one ends."""
     parent = os.getppid()
     # tox does not pass on the signal that ends it.
-    while not stopped.wait(timeout=1) and os.getppid() == parent:
-        pass
+    while os.getppid() == parent:
+        try:
+            return _reasons.get(timeout=1)
+        except queue.Empty:
+            continue
+    return ""
 
 
 def say_stopped() -> None:

@@ -2,15 +2,14 @@
 
 import contextlib
 import os
-import pty
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 
 import httpx
+import pexpect
 import psutil
 import pytest
 
@@ -24,117 +23,104 @@ SERVER = ["-m", "shared.connect", "--port", "0"]
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Starts `python ARGUMENTS` in a terminal with a temporary directory of its own.
+def temporary(tmp_path):
+    """The temporary directory of a command."""
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "temporary"
 
-    The process has `lines`, an iterator over its output.
-    """
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+
+@pytest.fixture
+def start(temporary):
+    """Starts `python ARGUMENTS` in a terminal."""
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
-    variables |= {"NO_PROXY": "", "no_proxy": ""}
+    variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
+    options = {"env": {**os.environ, **variables}, "encoding": "utf-8", "timeout": 60}
     with contextlib.ExitStack() as stack:
 
         def start(*arguments, cwd=ROOT):
-            ours, theirs = pty.openpty()
-            process = subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
-                **{"stdin": theirs, "stdout": theirs, "stderr": theirs, "cwd": cwd},
-                env={**os.environ, **variables, "TMPDIR": str(temporary)},
-                start_new_session=True,
-            )
-            os.close(theirs)
-            process.lines = lines_of(ours)
-            process.temporary = temporary
-            stack.callback(process.lines.close)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            return process
+            words = [str(argument) for argument in arguments]
+            process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options)
+            return stack.enter_context(process)
 
         yield start
 
 
-def lines_of(terminal):
-    """Yield the lines of a terminal until its processes have closed it."""
-    with (
-        open(terminal, encoding="utf-8", newline="\r\n") as file,
-        contextlib.suppress(OSError),  # EIO at the end, on Linux
-    ):
-        yield from (line.rstrip() for line in file)
+def until(process, text):
+    """What a process prints up to a text."""
+    process.expect_exact(text)
+    return process.before + text
 
 
 def descendants(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def interrupt(process):
-    """Do what a terminal and tox do at Ctrl-C; return the rest of the output.
+def check_stops(process, temporary):
+    """At Ctrl-C, with one line, and nothing is left.
 
-    The terminal and tox send SIGINT, and tox sends SIGTERM when that takes long.
+    A terminal and tox send SIGINT, and tox sends SIGTERM when that takes long. Here there are so
+    many that one interrupts the handler of another, and one after the last line.
     """
-    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-    return list(process.lines)
-
-
-def check_stopped(process, rest, children=()):
-    assert process.wait(timeout=20) == 0, rest
-    assert rest[-1] == "Stopped." and "Traceback" not in "\n".join(rest), "\n".join(rest)
+    children = descendants(process)
+    for number in (*[signal.SIGINT] * 100, signal.SIGTERM):
+        process.kill(number)
+    rest = until(process, "Stopped.")
+    process.kill(signal.SIGTERM)
+    rest += process.read()
+    assert process.wait() == 0, rest
+    assert rest.endswith("Stopped.\r\n") and "Traceback" not in rest, rest
     assert psutil.wait_procs(children, timeout=10)[1] == []
-    assert list(process.temporary.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
-def until(process, text):
-    """The lines up to the one that has this text."""
-    seen = [next(process.lines)]
-    while text not in seen[-1]:
-        seen.append(next(process.lines))
-    return seen
-
-
-def test_served_examples_answer_until_ctrl_c(start, environments):
+def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
-    lines = until(process, "Ctrl-C stops it.")
-    assert max(map(len, lines)) < 100
-    urls = re.findall(r"http://\S+", "\n".join(lines))
+    told = until(process, "Ctrl-C stops it.")
+    assert max(map(len, told.splitlines())) < 100
+    urls = re.findall(r"http://\S+", told)
     for example in EXAMPLES:
         for _, path in example.links:
             assert any(url.endswith(f"/{example.directory}{path}") for url in urls)
     for url in urls:
         assert httpx.get(url, verify=False).status_code == 200, url
-    assert "the-key" not in "\n".join(lines)
-    children = descendants(process)
-    check_stopped(process, interrupt(process), children)
+    assert "the-key" not in told
+    check_stops(process, temporary)
 
 
-def test_ctrl_c_during_the_deployments(start, environments):
+def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
-    children = descendants(process)
-    assert len(children) > 2  # clients and an app
-    check_stopped(process, interrupt(process), children)
+    assert len(descendants(process)) > 2  # clients and an app
+    check_stops(process, temporary)
 
 
 @pytest.mark.parametrize("module", [SERVE, SERVER], ids=["serve", "connect"])
-def test_ctrl_c_during_the_imports(start, module):
+def test_ctrl_c_during_the_imports(start, temporary, module):
     """As soon as Python has read the first module."""
     process = start("-X", "importtime", *module)
     until(process, "shared.connect.stopping")
-    check_stopped(process, interrupt(process))
+    check_stops(process, temporary)
 
 
-def test_server_without_options_takes_a_directory(start):
+def test_server_without_options_takes_a_directory(start, temporary):
     process = start(*SERVER)
-    lines = until(process, "Ctrl-C stops it.")
-    url = re.search(r"http://\S+", lines[0])[0]
+    url = re.search(r"http://\S+", until(process, "Ctrl-C stops it."))[0]
     assert "Nothing is deployed yet" in httpx.get(url, verify=False).text
-    check_stopped(process, interrupt(process))
+    check_stops(process, temporary)
+
+
+def test_server_stops_with_the_process_that_started_it(start):
+    """tox does not pass on the signal that ends it."""
+    run = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]]); input()"
+    process = start("-c", run, "-c", run, *SERVER)
+    until(process, "Ctrl-C stops it.")
+    psutil.Process(process.pid).children()[0].kill()
+    until(process, "Stopped.")
 
 
 def test_help_of_the_server(start):
-    told = "\n".join(start(*SERVER, "--help").lines)
+    told = start(*SERVER, "--help").read()
     assert "--port" in told and "--environments" in told
 
 
@@ -149,7 +135,7 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     setup = SLOW_BUILD.format(str(tmp_path / "building"))
     bundle = make_bundle({"requirements.txt": "./slow", "slow/setup.py": setup})
     process = start(*SERVER, "--environments", environments)
-    url = re.search(r"http://\S+/", until(process, "Local Connect")[0])[0] + "__api__/v1/"
+    url = re.search(r"http://\S+/", until(process, "Ctrl-C"))[0] + "__api__/v1/"
     headers = {"Authorization": "Key the-key"}
     with httpx.Client(base_url=url, headers=headers, verify=False) as publisher:
         echo = publisher.post("content", json={"name": "echo"}).json()
@@ -161,17 +147,17 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     building = int((tmp_path / "building").read_text(encoding="ascii"))
     children = descendants(process)
     assert {running, building} <= {child.pid for child in children}
-    process.kill()
+    process.kill(signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
-def test_port_in_use_or_environments_in_a_file_is_one_line(start, server):
+def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
     for option, value in (("--port", server.port), ("--environments", __file__)):
         process = start(*SERVE, option, value)
-        (line,) = process.lines
+        (line,) = process.read().splitlines()
         assert str(value) in line and "Choose another --port, --environments" in line
         assert process.wait() == 1
-        assert list(process.temporary.iterdir()) == []
+        assert list(temporary.iterdir()) == []
 
 
 def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
@@ -180,17 +166,17 @@ def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
         LocalConnect()
 
 
-def test_failed_deployment_ends_with_one_line(start, environments, tmp_path):
+def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
     copy = tmp_path / "copy"
     for path in (ROOT / "shared", *(example.path for example in EXAMPLES)):
         shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (copy / "README.md").write_text(readme.replace("app:app", "app:nope"), encoding="utf-8")
     process = start(*SERVE, "--environments", environments, cwd=copy)
-    *_, last = process.lines
+    last = process.read().splitlines()[-1]
     assert re.fullmatch(r"\S+-example cannot be deployed: AttributeError: .*'nope'", last)
     assert process.wait() == 1
-    assert list(process.temporary.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
