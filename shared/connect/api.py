@@ -148,8 +148,6 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
             changes[name] = value
         merged = {**content.variables, **changes}
         content.variables = {name: value for name, value in merged.items() if value is not None}
-        for bundle in list(content.bundles.values()):
-            bundle.retire()
         return sorted(content.variables)
 
     @api.put("/v1/content/<guid>/vanity")

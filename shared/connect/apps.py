@@ -1,9 +1,8 @@
-"""One running app: started, shared by requests, stopped after the last of them."""
+"""The process of one running app."""
 
 import contextlib
 import http.client
 import subprocess
-import threading
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -16,7 +15,7 @@ START_SECONDS = 60  # Connect's default for a process to get ready
 
 
 class App:
-    """The process of one bundle. Each request enters it and leaves it."""
+    """A process that serves an app on a port of its own."""
 
     def __init__(
         self, processes: Processes, python: Path, entrypoint: str, log: Path, **options
@@ -27,17 +26,11 @@ class App:
         ServiceUnavailable when the server is stopping.
         """
         self._processes = processes
-        self._lock = threading.Lock()
-        self._requests = 0
-        self._retired = False
         # -u: what the app prints is in its log at once.
         command = [str(python), "-u", str(RUNNER), entrypoint]
         with log.open("ab") as output:
             options |= {"stdout": subprocess.PIPE, "stderr": output}
-            try:
-                self._process = processes.start(command, **options)
-            except OSError as error:  # such as variables that are too long
-                raise BadGateway(f"The app did not start: {error.strerror}.") from None
+            self._process = processes.start(command, **options)
         with self._process.stdout as stdout:
             listens = wait([stdout], START_SECONDS)
             line = stdout.readline() if listens else b""
@@ -56,28 +49,6 @@ class App:
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the app."""
         return http.client.HTTPConnection("127.0.0.1", self._port)
-
-    def enter(self) -> None:
-        """Count a request in."""
-        with self._lock:
-            self._requests += 1
-
-    def leave(self) -> None:
-        """Count a request out."""
-        with self._lock:
-            self._requests -= 1
-        self._stop_if_done()
-
-    def retire(self) -> None:
-        """Stop the app as soon as no request is in progress."""
-        self._retired = True
-        self._stop_if_done()
-
-    def _stop_if_done(self) -> None:
-        with self._lock:
-            done = self._retired and not self._requests
-        if done:
-            self.stop()
 
     def stop(self) -> None:
         """Stop the app and all that it started."""

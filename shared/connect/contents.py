@@ -37,9 +37,11 @@ class Bundle:
         self.created = now()
         self.environment: Environment | None = None
         self.failure = ""  # why it does not run
-        self.lock = threading.Lock()  # held while the app starts
-        self.slots = threading.BoundedSemaphore(REQUESTS)
         self.app: App | None = None
+        self.lock = threading.Lock()  # held while the app starts or stops
+        self.retired = False
+        self._requests = 0
+        self._counting = threading.Lock()
 
     @property
     def state(self) -> str:
@@ -47,12 +49,26 @@ class Bundle:
             return "failed"
         return "running" if self.app and self.app.alive else "not started"
 
-    def retire(self) -> None:
-        """Let the app stop after the requests in progress."""
-        with self.lock:
-            app, self.app = self.app, None
-        if app:
-            app.retire()
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request in progress; raises ServiceUnavailable beyond the limit."""
+        with self._counting:
+            if self._requests == REQUESTS:
+                raise ServiceUnavailable("Too many requests are in progress.")
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._requests -= 1
+            self.stop_if_unused()
+
+    def stop_if_unused(self) -> None:
+        """Stop the app once the bundle is retired and no request is in progress."""
+        if self.retired:
+            with self.lock:
+                if self.app and not self._requests:
+                    self.app.stop()
 
 
 class Content:
@@ -93,8 +109,8 @@ class Content:
         """Show a bundle to visitors. The others answer the requests in progress, and stop."""
         self.active, self.deployed = bundle, now()
         for other in list(self.bundles.values()):
-            if other is not bundle:
-                other.retire()
+            other.retired = other is not bundle
+            other.stop_if_unused()
 
 
 class Contents:
@@ -186,27 +202,19 @@ class Contents:
         NotFound without such a bundle, and BadGateway when the app does not start or crashes.
         """
         bundle = content.bundle(bundle_id)
-        if not bundle.slots.acquire(blocking=False):
-            raise ServiceUnavailable("Too many requests are in progress.")
         try:
-            with bundle.lock:
-                if not (bundle.app and bundle.app.alive):
-                    bundle.app = self._start(content, bundle)
-                app = bundle.app
-                app.enter()
-            if bundle_id is None and bundle is not content.active:
-                bundle.retire()  # another one was activated meanwhile
-            try:
-                yield app
-            except (OSError, http.client.HTTPException):
-                app.wait_if_ending()  # the next request then starts it again
-                raise BadGateway("The app crashed or dropped the request.") from None
-            finally:
-                app.leave()
+            with bundle.request():
+                with bundle.lock:
+                    if not (bundle.app and bundle.app.alive):
+                        bundle.app = self._start(content, bundle)
+                    app = bundle.app
+                try:
+                    yield app
+                except (OSError, http.client.HTTPException):
+                    app.wait_if_ending()  # the next request then starts it again
+                    raise BadGateway("The app crashed or dropped the request.") from None
         except BadGateway as error:
             raise BadGateway(f"{error.description} Its log: {content.dashboard}/logs") from None
-        finally:
-            bundle.slots.release()
 
     def _start(self, content: Content, bundle: Bundle) -> App:
         if bundle.environment is None:

@@ -106,18 +106,20 @@ def test_crashed_app_is_reported_and_started_again(visitor, own_echo):
 def test_children_of_a_crashed_app_end_with_it(visitor, own_echo):
     """Those with a session of their own on Linux only."""
     queries = ("", "?session") if sys.platform == "linux" else ("",)
-    children = [psutil.Process(ask(visitor, own_echo, f"child{q}")["pid"]) for q in queries]
+    children = [psutil.Process(ask(visitor, own_echo, f"child{q}")["child"]) for q in queries]
     visitor.get(f"{own_echo['content_url']}crash")
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 def test_import_that_hangs_is_reported_as_such(publisher, visitor, content, monkeypatch):
     monkeypatch.setattr(apps, "START_SECONDS", 0.5)
-    hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
+    hanging = "import os, threading\nprint('pid', os.getpid())\nthreading.Event().wait()\n"
     deploy(publisher, content, make_bundle({"app.py": hanging}))
     response = visitor.get(content["content_url"])
     assert response.status_code == 502
     assert "did not start within 0.5 seconds" in response.text
+    log = visitor.get(f"{content['dashboard_url']}/logs").text
+    assert not psutil.pid_exists(int(re.search(r"^pid (\d+)", log, re.MULTILINE)[1]))
 
 
 def test_requests_that_hang_block_nobody_else(server, publisher, visitor, echo, own_echo, tmp_path):

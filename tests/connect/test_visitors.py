@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 
 import httpx
@@ -37,7 +38,7 @@ def test_both_mounts_lead_to_one_process(publisher, visitor, own_echo):
 
 
 PATHS = {"/content/x/": 400, "/__api__/": 400, "/connect/": 400, "/": 400, "/a/../b": 400}
-PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 200}
+PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 200, "/connect-demo": 200}
 
 
 def test_vanity_path_is_free_and_not_reserved(publisher, echo, content):
@@ -58,10 +59,6 @@ def test_app_has_the_variables_of_connect(server, publisher, visitor, own_echo):
     assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     assert visitor.get("/__api__/v1/user", headers=key).json()["username"] == "admin"
-    # Variables that the system refuses are reported, not a 500.
-    large = [{"name": f"LARGE{i}", "value": "x" * 900} for i in range(4000)]
-    publisher.patch(f"content/{own_echo['guid']}/environment", json=large)
-    assert "Argument list too long" in visitor.get(own_echo["content_url"]).text
     publisher.delete(f"content/{own_echo['guid']}")
     assert visitor.get("/__api__/v1/user", headers=key).status_code == 401
 
@@ -158,25 +155,26 @@ def test_request_and_answer_pass_whole(visitor, echo):
     url = echo["content_url"]
     chunks = (b"ab" * 2**15 for _ in range(4))
     assert visitor.post(url, content=chunks).json()["body"] == "ab" * 2**17
-    hop = {"Connection": "X-Hop", "X-Hop": "1", "X-End": "2", "X-Forwarded-For": "evil"}
+    hop = {"Connection": "X-Hop", "X-Hop": "1", "X-End": "2", "X-Forwarded-For": "evil", "TE": "a"}
     told = visitor.put(url, content=b"body", headers=hop).json()
     assert (told["body"], told["environ"]["REQUEST_METHOD"]) == ("body", "PUT")
     assert told["environ"]["HTTP_X_END"] == "2"
-    assert "HTTP_X_HOP" not in told["environ"]
+    assert not {"HTTP_X_HOP", "HTTP_TE"} & told["environ"].keys()
     assert told["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
     head = visitor.head(url)
     assert int(head.headers["content-length"]) > 100 and head.content == b""
-    assert visitor.get(f"{url}big").content == b"x" * 2**24
+    assert visitor.get(f"{url}big").json()["big"] == "x" * 2**24
     moved = visitor.get(f"{url}moved")
     assert moved.headers["location"] == f"/content/{echo['guid']}/here"
     assert moved.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
-def test_answer_is_passed_on_as_it_comes(visitor, echo):
-    with visitor.stream("GET", f"{echo['content_url']}stream") as response:
+def test_answer_is_passed_on_as_it_comes(visitor, echo, tmp_path):
+    os.mkfifo(tmp_path / "second")
+    with visitor.stream("GET", f"{echo['content_url']}stream?{tmp_path}/second") as response:
         parts = response.iter_raw()
         assert next(parts) == b"first"
-        ask(visitor, echo, "go-on")
+        (tmp_path / "second").write_bytes(b"second")
         assert b"".join(parts) == b"second"
 
 
