@@ -34,12 +34,9 @@ def test_committed_manifest_is_that_of_its_directory(example, manifest):
 def test_client_tells_connect_which_pythons_will_do(manifest):
     """Without a constraint, Connect takes the minor version of the person who deploys."""
     pythons = SpecifierSet(manifest["environment"]["python"]["requires"])
-    assert "3.10" in pythons
-    assert "3.15" in pythons
-    assert "3.9" not in pythons
+    assert list(pythons.filter(["3.9", "3.10", "3.15"])) == ["3.10", "3.15"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the README's commands are for a POSIX shell")
 def test_readme_runs_one_and_calls_it(tmp_path):
     """With the answer that the README shows."""
     for example in EXAMPLES:
