@@ -101,6 +101,7 @@ def test_without_verification_a_broken_app_is_active_and_fails_when_visited(
     response = visitor.get(own_echo["content_url"])
     assert response.status_code == 502
     assert "No module named 'gone'" in response.text and "/logs" in response.text
+    assert "No module named &#39;gone&#39;" in visitor.get("/").text
 
 
 def test_client_is_told_of_a_wrong_key_and_about_the_server(rsconnect, server, tmp_path):
@@ -112,20 +113,23 @@ def test_client_is_told_of_a_wrong_key_and_about_the_server(rsconnect, server, t
     assert json.loads(checked)["local_python_publishable"] is True
 
 
-def test_client_searches_describes_downloads_and_builds(rsconnect, echo, tmp_path):
+def test_client_searches_describes_downloads_and_builds(rsconnect, publisher, echo, tmp_path):
     guid = ("-n", "local", "-g", echo["guid"])
     filters = ("--published", "--content-type", "python-api", "--py-version", ">=3.10.0")
     options = (*filters, "--order-by", "last_deployed")
     found = json.loads(rsconnect.run("content", "search", "-n", "local", *options))
     assert echo["guid"] in [item["guid"] for item in found]
     (described,) = json.loads(rsconnect.run("content", "describe", *guid))
-    assert described["name"] == echo["name"]
+    (bundle,) = publisher.get(f"content/{echo['guid']}/bundles").json()
+    assert (described["name"], described["bundle_id"]) == (echo["name"], bundle["id"])
     archive = tmp_path / "bundle.tar.gz"
     rsconnect.run("content", "download-bundle", *guid, "-o", str(archive))
     with tarfile.open(archive) as tar:
         assert "app.py" in tar.getnames()
     rsconnect.run("content", "build", "add", *guid)
     assert "NEEDS_BUILD" in rsconnect.run("content", "build", "ls", *guid)
+    if DEEP:  # the client sleeps for five seconds
+        assert "Success = 1" in rsconnect.run("content", "build", "run", "-n", "local")
     rsconnect.run("content", "build", "rm", *guid)
 
 

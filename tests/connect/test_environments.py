@@ -25,9 +25,9 @@ def build(tmp_path):
         def build(name, **files):
             directory = tmp_path / name
             manifest = unpack(io.BytesIO(make_bundle(files)), directory)
-            said = []
+            lines = []
             environments = Environments(tmp_path / "environments", processes)
-            return environments.build(manifest, directory, said.append), said
+            return environments.build(manifest, directory, lines.append), lines
 
         yield build
 
@@ -43,9 +43,9 @@ def test_equal_requirements_share_an_environment(build):
     with ThreadPoolExecutor() as pool:
         both = pool.map(lambda name: build(name, **{"requirements.txt": "iniconfig"}), "ab")
     (first, _), (second, _) = both
-    third, said = build("c", **{"requirements.txt": "iniconfig"})
+    third, lines = build("c", **{"requirements.txt": "iniconfig"})
     assert first == second == third
-    assert "Using environment" in said[0]
+    assert "Using environment" in lines[0]
     assert packages(first) == ["iniconfig", "waitress"]
 
 
