@@ -10,7 +10,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
-import httpx
 import psutil
 import pytest
 
@@ -18,7 +17,7 @@ from shared import contract
 from shared.catalogue import EXAMPLES
 from shared.connect import apps, contents
 from tests.conftest import DEEP
-from tests.connect.support import ask, deploy, example_bundle, finished, make_bundle
+from tests.connect.support import ask, deploy, example_bundle, make_bundle
 from tests.connect.support import echo as echo_of
 
 pytestmark = pytest.mark.local
@@ -46,47 +45,38 @@ def test_no_request_fails_while_a_content_is_redeployed(server, publisher):
     for example in EXAMPLES:
         items[example] = publisher.post("content", json={"name": f"load-{example.id}"}).json()
         deploy(publisher, items[example], example_bundle(example))
-    redeployed = items[EXAMPLES[-1]]
-    url = f"content/{redeployed['guid']}"
-    bundle = example_bundle(EXAMPLES[-1])
-    uploads = [publisher.post(f"{url}/bundles", content=bundle) for _ in range(redeployments)]
-    ids = [upload.json()["id"] for upload in uploads]
-    codes, wrong, together = [], [], threading.Barrier(visitors + 1)
-
-    def redeploy():
-        for bundle_id in ids:
-            task = publisher.post(f"{url}/deploy", json={"bundle_id": bundle_id}).json()
-            codes.append(finished(publisher, task["task_id"])["code"])
-            expected = contract.greetings()
-            answer = httpx.get(f"{redeployed['content_url']}greetings/", verify=False)
-            assert answer.json() == expected
+    done = threading.Event()
 
     def visit(number):
+        """Ask until the last redeployment is over; return the wrong answers."""
         example = EXAMPLES[number % len(EXAMPLES)]
         lang = sorted(contract.GREETINGS)[number % len(contract.GREETINGS)]
         path = f"/content/{items[example]['guid']}{example.item_url.format(lang=lang)}"
         # httpx with 200 connections is slower than the server.
-        visitor = HTTPConnection("127.0.0.1", server.port)
-        together.wait()
-        while redeploying.is_alive():
-            visitor.request("GET", path)
-            response = visitor.getresponse()
+        connection, wrong, last = HTTPConnection("127.0.0.1", server.port), [], False
+        while not last:
+            last = done.is_set()
+            connection.request("GET", path)
+            response = connection.getresponse()
             told = (response.status, response.read())
             if told[0] != 200 or json.loads(told[1]) != contract.greeting(lang):
                 wrong.append((example.id, told))
-        visitor.close()
+        connection.close()
+        return wrong
 
-    redeploying = threading.Thread(target=redeploy)
+    redeployed = EXAMPLES[-1]
     with ThreadPoolExecutor(visitors) as pool:
         visits = [pool.submit(visit, number) for number in range(visitors)]
-        redeploying.start()
-        together.wait()
-    failures = [visit.exception() for visit in visits if visit.exception()]
-    active = publisher.get(url).json()["bundle_id"]
+        try:
+            for _ in range(redeployments):
+                bundle, task = deploy(publisher, items[redeployed], example_bundle(redeployed))
+        finally:
+            done.set()
+    active = publisher.get(f"content/{items[redeployed]['guid']}").json()["bundle_id"]
     for item in items.values():
         publisher.delete(f"content/{item['guid']}")
-    assert (wrong, failures) == ([], [])
-    assert codes == [0] * redeployments and active == ids[-1]
+    assert [visit.result() for visit in visits] == [[]] * visitors
+    assert (task["code"], active) == (0, bundle)
 
 
 def test_crashed_app_is_reported_and_started_again(visitor, own_echo):
