@@ -2,11 +2,13 @@
 
 import socket
 import tarfile
+import threading
 
 import psutil
 import pytest
 
 from shared.connect import bundles
+from shared.connect.tasks import Task
 from tests.connect.support import deploy, make_bundle
 
 pytestmark = pytest.mark.local
@@ -57,6 +59,15 @@ def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, monkeypatch, 
     response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
     assert response.status_code == 400, response.text
     assert told in response.json()["error"] and "\n" not in response.json()["error"]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_bundle_stays_in_its_directory_without_tarfiles_filter(publisher, echo, monkeypatch):
+    """As with Debian 12's Python."""
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    for bundle, told in (BAD_BUNDLES["traversal"], BAD_BUNDLES["link"]):
+        response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
+        assert response.status_code == 400 and told in response.json()["error"]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -144,6 +155,13 @@ def test_title_and_description_are_kept_and_contents_filtered(publisher):
     others = publisher.get("content", params={"owner_guid": "nobody"}).json()
     publisher.delete(f"content/{described['guid']}")
     assert (named, others) == ([described], [])
+
+
+def test_report_waits_for_a_line(tmp_path):
+    """The client asks again at once."""
+    task = Task(tmp_path / "log")
+    threading.Timer(0.1, task.say, ["a line"]).start()
+    assert task.report(0, 30)["output"] == ["a line"]
 
 
 def test_task_has_what_waiting_reads(publisher, content):
