@@ -6,11 +6,13 @@ from shared.catalogue import CANONICAL
 
 GREETINGS = json.loads(CANONICAL.read_text(encoding="utf-8"))
 MEDIA_TYPE = "application/json"
+ALLOWED_METHODS = {"GET", "HEAD", "OPTIONS"}
+WRONG_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
-# How a URL may spell a language, and what the API then reads: known ones, then unknown ones.
-LANGUAGES = {lang: lang for lang in GREETINGS} | {
-    "%65%6E": "en",
-    "e%6e": "en",
+# How a URL may spell a language that is known, and what the API then reads.
+KNOWN = {lang: lang for lang in GREETINGS} | {"%65%6E": "en", "e%6e": "en"}
+# The same for languages that are not: each is echoed, with no text.
+UNKNOWN = {
     "xx": "xx",
     "EN": "EN",
     "en-US": "en-US",

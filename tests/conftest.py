@@ -169,6 +169,12 @@ def client(clients, mount):
 
 
 @pytest.fixture(scope="session")
+def base(client):
+    """The URL of the mount, without a slash at its end; httpx drops slashes that it joins."""
+    return str(client.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="session")
 def context(headers):
     """What the pages of one Chromium share: a cache, and the headers that they send."""
     from shared.harness.browser import open_browser

@@ -22,9 +22,17 @@ def test_list_is_every_greeting_by_language(client, example):
     check(client.get(example.list_url), contract.greetings())
 
 
-@pytest.mark.parametrize("spelled, lang", contract.LANGUAGES.items(), ids=contract.LANGUAGES)
-def test_item_is_the_greeting_of_the_language(client, example, spelled, lang):
-    check(client.get(example.item_url.format(lang=spelled)), contract.greeting(lang))
+@pytest.mark.parametrize("spelled, lang", contract.KNOWN.items(), ids=contract.KNOWN)
+def test_known_language_has_its_text(client, example, spelled, lang):
+    response = client.get(example.item_url.format(lang=spelled))
+    check(response, contract.greeting(lang))
+    assert contract.parse(response.content)["text"] is not None
+
+
+@pytest.mark.parametrize("spelled, lang", contract.UNKNOWN.items(), ids=contract.UNKNOWN)
+def test_unknown_language_has_no_text(client, example, spelled, lang):
+    response = client.get(example.item_url.format(lang=spelled))
+    check(response, {"lang": lang, "text": None})
 
 
 def test_query_changes_nothing(client, url):
@@ -34,14 +42,22 @@ def test_query_changes_nothing(client, url):
 
 def test_head_is_get_without_a_body(client, url):
     get, head = client.get(url), client.head(url)
-    assert (head.status_code, head.content) == (200, b"")
+    assert head.status_code == 200
+    assert head.content == b""
     for name in ("Content-Type", "Content-Length"):
         assert head.headers[name] == get.headers[name]
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
-def test_other_methods_say_what_is_allowed(client, url, method):
+@pytest.mark.parametrize("method", contract.WRONG_METHODS)
+def test_wrong_method_is_refused_and_says_what_is_allowed(client, url, method):
     response = client.request(method, url, json={"lang": "en", "text": "Goodbye"})
-    assert response.status_code == (200 if method == "OPTIONS" else 405)
+    assert response.status_code == 405
     allowed = {name.strip() for name in response.headers["Allow"].split(",")}
-    assert allowed == {"GET", "HEAD", "OPTIONS"}
+    assert allowed == contract.ALLOWED_METHODS
+
+
+def test_options_says_what_is_allowed(client, url):
+    response = client.options(url)
+    assert response.status_code == 200
+    allowed = {name.strip() for name in response.headers["Allow"].split(",")}
+    assert allowed == contract.ALLOWED_METHODS

@@ -33,9 +33,10 @@ def server(tls: bool = False) -> Iterator[tuple[str, str]]:
     Raises LookupError when a server is named without a key.
     """
     if NAMED_SERVER:
-        if "CONNECT_API_KEY" not in os.environ:
+        key = os.environ.get("CONNECT_API_KEY")
+        if not key:
             raise LookupError(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
-        yield NAMED_SERVER, os.environ["CONNECT_API_KEY"]
+        yield NAMED_SERVER, key
         return
     options = {"environments": kept_environments(), "links": links()}
     if not tls:

@@ -11,7 +11,7 @@ from shared.harness.places import serving
 @contextmanager
 def tls_proxy() -> Iterator[tuple[str, Callable[[int], None]]]:
     """Give the URL of a proxy, and a function that sets the port to which it passes all on."""
-    # host: the one that the browser sent.
+    # No host: the one that the browser sent is passed on.
     target = {"remove_prefix": False, "host": None, "headers": {}}
     proxy = ProxyMiddleware(None, {})
 

@@ -172,3 +172,11 @@ def test_task_has_what_waiting_reads(publisher, content):
     assert task["result"]["type"] == "build-failed-error" and task["result"]["data"]
     rest = publisher.get(f"tasks/{task['id']}", params={"first": 1}).json()
     assert rest["output"] == task["output"][1:]
+
+
+def test_bundles_are_listed_and_downloaded(publisher, content):
+    bundle = make_bundle()
+    publisher.post(f"content/{content['guid']}/bundles", content=bundle)
+    (listed,) = publisher.get(f"content/{content['guid']}/bundles").json()
+    url = f"content/{content['guid']}/bundles/{listed['id']}/download"
+    assert publisher.get(url).content == bundle

@@ -59,8 +59,8 @@ def descendants(process):
 def check_stops(process, temporary):
     """At Ctrl-C, with one line, and nothing is left.
 
-    A terminal and tox send SIGINT, and tox sends SIGTERM when that takes long. Here there are so
-    many that one interrupts the handler of another, and one after the last line.
+    A terminal and tox send SIGINT, and tox sends SIGTERM when that takes long. This sends so many
+    that one interrupts the handler of another, and one more after the last line.
     """
     children = descendants(process)
     for number in (*[signal.SIGINT] * 100, signal.SIGTERM):
@@ -69,7 +69,7 @@ def check_stops(process, temporary):
     process.kill(signal.SIGTERM)
     rest += process.read()
     assert process.wait() == 0, rest
-    assert rest.endswith("Stopped.\r\n") and "Traceback" not in rest, rest
+    assert rest.splitlines()[-1] == "Stopped." and "Traceback" not in rest, rest
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert list(temporary.iterdir()) == []
 
