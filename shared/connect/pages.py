@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, abort, redirect, render_template, request, session
 
 from .contents import Contents
+from .jobs import Job, timestamp
 from .users import Users
 
 # The page needs its own style only, so nothing else may run or load.
@@ -28,6 +29,7 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
             abort(403)
 
     @pages.get("/")
+    @pages.get("/connect/")
     def index():
         page = render_template(
             "index.html",
@@ -51,18 +53,16 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
         session.clear()
         return redirect("/", 303)
 
-    @pages.get("/connect/apps/<guid>")
-    def dashboard(guid):
-        return redirect(f"/#{contents.get(guid).guid}")
-
-    @pages.get("/connect/apps/<guid>/draft/<int:bundle>")
-    def draft(guid, bundle):
-        return redirect(f"{contents.get(guid).mount}/_bundle{bundle}/")
-
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        text = contents.get(guid).log.read_text(encoding="utf-8", errors="replace")
+        text = "\n".join(map(log_of, contents.get(guid).jobs))
         return Response(text, mimetype="text/plain", headers=headers)
 
     return pages
+
+
+def log_of(job: Job) -> str:
+    """The log of a job as text."""
+    lines = [f"{timestamp(time)} {source}: {text}\n" for time, source, text in job.entries]
+    return f"{job.tag} of bundle {job.bundle_id}, job {job.key}\n{''.join(lines)}"
