@@ -26,10 +26,11 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
         # A browser sends with each POST the origin of the page that has the form.
         origins = (contents.url, request.host_url.rstrip("/"))
         if request.method == "POST" and request.headers.get("Origin") not in origins:
-            abort(403)
+            abort(403, "This form was not sent from a page of this server.")
 
     @pages.get("/")
     @pages.get("/connect/")
+    @pages.get("/sign-in")
     def index():
         page = render_template(
             "index.html",
@@ -38,15 +39,19 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
             user=users.by_name.get(session.get("user")),
             users=users.by_name.values(),
             url=contents.url,
+            next=request.args.get("next", ""),
         )
         return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
     @pages.post("/sign-in")
     def sign_in():
         if request.form.get("user") not in users.by_name:
-            abort(400)
+            abort(400, "There is no such user.")
         session["user"] = request.form["user"]
-        return redirect("/", 303)
+        wanted = request.form.get("next", "")
+        # Below this origin whatever is wanted: `//host` alone would be another site.
+        path = wanted if wanted.startswith("/") else "/"
+        return redirect(f"{request.headers['Origin']}{path}", 303)
 
     @pages.post("/sign-out")
     def sign_out():

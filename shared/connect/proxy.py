@@ -2,15 +2,15 @@
 
 import contextlib
 import string
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, abort, redirect, request, session
 from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
 
-from .contents import Contents
+from .contents import Content, Contents
 from .runner import MOUNT_HEADER
-from .users import KEY, Users
+from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
 
@@ -28,11 +28,11 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
         content, mount, bundle_id = found
         if path == mount:
             return redirect(f"{mount}/{query and f'?{query}'}", 307)
-        user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
-        if not content.may_be_seen_by(user):
-            abort(403 if user else 401)
         # The path and query as the client wrote them, control characters escaped.
         target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
+        user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
+        if not content.may_be_seen_by(user):
+            return refuse(content, user, target)
         sent = headers_for_app(contents.url, mount, target)
         if user:
             sent["RStudio-Connect-Credentials"] = user.credentials(guids)
@@ -49,6 +49,16 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
             remove_hop_by_hop_headers(response.headers)
             response.call_on_close(stack.pop_all().close)
         return response
+
+
+def refuse(content: Content, user: User | None, target: str) -> Response:
+    """Send a browser to sign in, and come back; aborts for others."""
+    if user:
+        abort(403, f"{user.name} may not see this content: it is {content.owner.name}'s.")
+    # What other clients accept, */*, is HTML too.
+    if "text/html" not in request.headers.get("Accept", "") or request.method != "GET":
+        abort(401, "This content is not public: send an API key.")
+    return redirect(f"/sign-in?{urlencode({'next': target})}")
 
 
 def headers_for_app(url: str, mount: str, target: str) -> Headers:

@@ -70,10 +70,16 @@ class LocalConnect:
             temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
             self.users = Users()
-            for name, groups in {"admin": (), **dict(users)}.items():
-                role = "administrator" if name == "admin" else "viewer"
-                self.users.create(name, groups, role)
-            self.api_key = self.users.add_key(self.users.by_name["admin"], api_key)
+            admin, *viewers = {"admin": (), **dict(users)}.items()
+            self.users.create(*admin, role="administrator")
+            for viewer in viewers:
+                self.users.create(*viewer)
+            keys = {"admin": api_key}
+            self.api_keys = {
+                name: self.users.add_key(user, keys.get(name))
+                for name, user in self.users.by_name.items()
+            }
+            self.api_key = self.api_keys["admin"]
             environments = environments or self.directory / "environments"
             self.contents = Contents(self.url, self.directory, environments, self.users, processes)
         except (OSError, OverflowError) as error:
