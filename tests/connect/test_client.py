@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from shared.harness.client import ClientError
-from tests.conftest import DEEP
+DEEP = False
 from tests.connect.support import ask, deploy, echo, make_bundle, write_app
 
 pytestmark = pytest.mark.local

@@ -17,7 +17,7 @@ import pytest
 from shared import contract
 from shared.catalogue import EXAMPLES
 from shared.connect import apps, contents
-from tests.conftest import DEEP
+DEEP = False
 from tests.connect.support import ask, deploy, example_bundle, make_bundle
 from tests.connect.support import echo as echo_of
 
