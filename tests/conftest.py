@@ -180,9 +180,12 @@ def context(publication):
     """What the pages of one Chromium share: a cache, and the headers that they send."""
     from shared.harness.browser import open_browser
 
-    with open_browser(publication.fingerprint) as browser:
-        with browser.new_context(extra_http_headers=publication.headers) as context:
-            yield context
+    headers = publication.headers
+    with (
+        open_browser(publication.fingerprint) as browser,
+        browser.new_context(extra_http_headers=headers) as context,
+    ):
+        yield context
 
 
 @pytest.fixture

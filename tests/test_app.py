@@ -48,7 +48,9 @@ def everywhere(example):
     turns += [(mount, "https", "connect.test") for mount in mounts]
     turns += [(mount, "http", "other.test:8080") for mount in mounts]
     client = Client(mounted(load(example.path)))
-    paths = [path.format(lang="en") for path in (*example.console_urls, example.list_url.rstrip("/"))]
+    paths = [
+        path.format(lang="en") for path in (*example.console_urls, example.list_url.rstrip("/"))
+    ]
 
     def ask():
         for mount, scheme, host in turns:

@@ -14,7 +14,6 @@ from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
 from shared.harness.readme import README, console_commands
 
-
 REPAIR = "to write it again, tox run -e manifests"
 
 

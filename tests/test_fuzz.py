@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 
-
 def words_of(app):
     """The words that the app's own routes are made of."""
     rules = (str(rule) for rule in app.url_map.iter_rules())
