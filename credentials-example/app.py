@@ -1,56 +1,56 @@
-# credentials-example/app.py
-
 import json
 
-from flask import Flask, abort, make_response, request
+from flask import Flask, abort, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# Behind HTTPS, redirects must stay on https.
+# Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-
+# Each process has its own db: keep data that changes in a database.
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 def get_credentials(req):
     """
-    Returns a dict with the "user" and "groups" from the request header
-    "RStudio-Connect-Credentials".
+    Returns a dict with the visitor's "user" (a text or None) and "groups" (a list of
+    texts) from the request header "RStudio-Connect-Credentials".
 
-    Trust it only behind Connect: anyone who bypasses Connect can forge it.
+    They are GUIDs in place of names where the administrator has set
+    Authorization.ContentCredentialsUseGUID. Trust them only behind Connect: anyone who
+    bypasses Connect can forge the header.
     """
-    credential_header = req.headers.get("RStudio-Connect-Credentials")
-    if not credential_header:
-        return {}
+    header = req.headers.get("RStudio-Connect-Credentials") or "{}"
     try:
         # WSGI decodes headers as Latin-1, but Connect sends UTF-8.
-        credentials = json.loads(credential_header.encode("latin-1"))
-    except (ValueError, RecursionError):  # not JSON, or nested too deep
-        credentials = None
-    # Not every JSON value is an object with a user's name.
-    if not (
-        isinstance(credentials, dict)
-        and isinstance(credentials.get("user"), str | None)
-    ):
-        message = "RStudio-Connect-Credentials is not a JSON object with a user."
-        abort(make_response({"message": message}, 400))
-    return credentials
+        credentials = json.loads(header.encode("latin-1"))
+        user, groups = credentials.get("user"), credentials.get("groups")
+    except (ValueError, RecursionError, AttributeError):
+        abort(400, "The credentials are not a JSON object.")
+    groups = [] if groups is None else groups
+    if not isinstance(user, str | None):
+        abort(400, "The user of the credentials is not a text.")
+    if not (isinstance(groups, list) and all(isinstance(name, str) for name in groups)):
+        abort(400, "The groups of the credentials are not a list of texts.")
+    return {"user": user or None, "groups": groups}
+
+
+@app.errorhandler(400)
+def answer_bad_request(error):
+    return {"message": error.description}, 400
 
 
 @app.route("/hello")
 def hello():
-    user_metadata = get_credentials(request)
-    username = user_metadata.get("user")
-    if not username:
+    username = get_credentials(request)["user"]
+    if username is None:
         return {"message": "Howdy, stranger."}
     return {"message": f"So nice to see you, {username}."}
 
 
 @app.route("/greetings/")
 def greetings():
-    return all_greetings
+    return [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 @app.route("/greetings/<lang>")

@@ -1,35 +1,37 @@
-# flask-api-example/app.py
-
 import json
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import flask.globals
 import werkzeug.urls
 from flask import abort, request
-from werkzeug.formparser import FormDataParser
+from werkzeug.datastructures import MultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-# Flask-API 3.1 imports two names that Flask 2.3 and Werkzeug 3 removed.
+
+def url_decode_stream(stream):
+    form = stream.read().decode(errors="replace")
+    return MultiDict(parse_qsl(form, keep_blank_values=True))
+
+
+# Flask-API 3.1 imports two names that Flask and Werkzeug have removed (flask-api#168).
 flask.globals._request_ctx_stack = SimpleNamespace(top=flask.globals.request_ctx)
-werkzeug.urls.url_decode_stream = lambda stream: FormDataParser().parse(
-    stream, "application/x-www-form-urlencoded", None
-)[1]
+werkzeug.urls.url_decode_stream = url_decode_stream
 
 from flask_api import FlaskAPI
 from flask_api.exceptions import NotAcceptable
 
 app = FlaskAPI(__name__)
-# Behind HTTPS, the links and forms of the page must stay on https.
+# Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-
+# Each process has its own db: keep data that changes in a database.
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 @app.before_request
 def negotiate():
-    # Flask-API checks Accept while it renders, too late for more than a 500.
+    # Flask-API checks Accept only while it renders; a bad one is then a 500.
     try:
         request.accepted_renderer
     except NotAcceptable:
@@ -38,18 +40,18 @@ def negotiate():
 
 @app.after_request
 def add_headers(response):
-    # A cache must not serve one client's HTML to another that wants JSON.
-    response.headers.add("Vary", "Accept")
-    # The page's old jQuery runs markup from a cookie as a script.
-    response.headers.add("Content-Security-Policy", "script-src 'self'")
+    # A cache must not give a browser's HTML to a program that wants JSON.
+    response.vary.add("Accept")
+    # The page's jQuery 1.8 would run a script hidden in a cookie.
+    response.headers["Content-Security-Policy"] = "script-src 'self'"
     return response
 
 
-@app.route("/", methods=["GET"])
+@app.route("/")
 def greetings():
-    return all_greetings
+    return [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
-@app.route("/<string:lang>", methods=["GET"])
+@app.route("/<lang>")
 def greeting(lang):
     return {"lang": lang, "text": db.get(lang)}

@@ -1,5 +1,3 @@
-# flask-flasgger-example/app.py
-
 import json
 
 from flasgger import LazyJSONEncoder, LazyString, Swagger
@@ -7,25 +5,24 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# Behind HTTPS, redirects must stay on https.
+# Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-# A JSON provider since Flask 2.3: the spec needs it for LazyString.
+# LazyString needs Flasgger's own JSON provider.
 app.json = LazyJSONEncoder(app)
 app.config["SWAGGER"] = {
     "title": "Greetings API",
     "description": "A friendly API for humans",
     "version": "0.1.0",
-    # Connect can mount the app at more than one path.
-    "basePath": LazyString(lambda: request.script_root),
-    # By default a link to /tos, which does not exist.
+    # Connect has several URLs for one app; each request has its own (flasgger#607).
+    "basePath": LazyString(lambda: request.script_root or "/"),
+    # Otherwise the page links to /tos, which does not exist.
     "termsOfService": "",
-    # By default None, an error in the console's script.
+    # Otherwise the page's script fails: None is not defined.
     "auth": {},
 }
-
+# Each process has its own db: keep data that changes in a database.
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 swagger = Swagger(app)
 
 
@@ -62,7 +59,7 @@ def list_greetings():
             - lang: sw
               text: هَبَارِ
     """
-    return all_greetings
+    return [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 @app.route("/greetings/<lang>/")

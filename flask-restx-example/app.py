@@ -1,43 +1,39 @@
-# flask-restx-example/app.py
-
 import json
 
 from flask import Flask
-from flask_restx import Api, Resource, fields
-from flask_restx.swagger import Swagger
+from flask_restx import Api, Resource, Swagger, fields
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
-# Behind HTTPS, redirects must stay on https.
+# Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-# The console folds the operations away by default.
+# Otherwise a POST to a URL with doubled slashes crashes (flask-restx#160).
+app.url_map.merge_slashes = False
+# Show the operations without a click.
 app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"
 
 
 class GreetingsApi(Api):
     @property
     def __schema__(self):
-        # Rebuilt for every request: Api caches the first request's mount path.
+        # Api keeps the URLs of the first request, but Connect has several for one app.
         return Swagger(self).as_dict()
-
-    def error_router(self, original_handler, error):
-        # Api matches the URL again here, which raises for doubled slashes.
-        return self.handle_error(error)
 
 
 class NullableString(fields.String):
     def schema(self):
-        # The text of an unknown language is null.
+        # The text of an unknown language is null, which String cannot say (flask-restx#156).
         return {**super().schema(), "x-nullable": True}
 
 
 api = GreetingsApi(
     app, version="0.1.0", title="Greetings API", description="A friendly API for humans"
 )
+# Each process has its own db: keep data that changes in a database.
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 ns = api.namespace("greetings", description="Greeting operations")
+# The model documents an answer and does not filter it, which ns.marshal_with does.
 greeting = api.model(
     "Greeting",
     {
@@ -47,13 +43,13 @@ greeting = api.model(
 )
 
 
-# Documented, not marshalled: marshalling copies every entry for every request.
 @ns.route("/")
 class GreetingList(Resource):
     @ns.doc("list_greetings")
     @ns.response(200, "Success", [greeting])
     def get(self):
-        return all_greetings
+        """List all greetings"""
+        return [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 
 
 @ns.route("/<string:lang>")
@@ -62,4 +58,5 @@ class Greeting(Resource):
     @ns.doc("get_greeting")
     @ns.response(200, "Success", greeting)
     def get(self, lang):
+        """Get the greeting of a language"""
         return {"lang": lang, "text": db.get(lang)}

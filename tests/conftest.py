@@ -1,9 +1,9 @@
-"""The fixtures: an example, where it is served, and a client of it."""
+"""The fixtures: an example, the place where it is served, and a client of it."""
 
 import configparser
-import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import httpx
@@ -11,29 +11,33 @@ import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.loopback import bypass_proxies
-from shared.harness.places import NAMED_SERVER, load, served_in_thread
 
-# The mounts of the example in each place; `tls` is `connect` behind a proxy with TLS.
+# The mounts at which an example is asked in each place. `tls` is `deployed` behind a proxy with
+# TLS, `processes` the same with three processes of each app.
 PLACES = {
     "thread": ["content"],
     "bundle": ["root"],
-    "connect": ["content", "vanity"],
+    "deployed": ["content", "vanity"],
     "tls": ["content", "vanity"],
+    "processes": ["content"],
 }
-# For the counts of the weekly run, which are named where they are used.
-DEEP = bool(os.environ.get("DEEP"))
+NAMED_SERVER = os.environ.get("CONNECT_SERVER")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     ids = [example.id for example in EXAMPLES]
     parser.addoption("--example", choices=ids, help="only this example (default: all)")
     parser.addoption("--place", choices=PLACES, default="thread", help="where examples are served")
+    parser.addoption("--deep", action="store_true", help="the weekly run: more of everything")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "having(attribute): for examples whose entry has it")
+    config.addinivalue_line("markers", "of(id): for this example only")
+    config.addinivalue_line("markers", "deep: in the deep run only")
     config.addinivalue_line("markers", "one_mount: at all mounts in the deep run only")
     config.addinivalue_line("markers", "local: about the local Connect, not for a named server")
+    config.addinivalue_line("markers", "lowest: with the lowest rsconnect client, too")
     if not (config.option.example or os.environ.get("TOX_ENV_NAME")):
         raise pytest.UsageError("Run the tests with tox, such as `tox run -e restx`.")
     bypass_proxies()
@@ -47,17 +51,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("example", examples, ids=ids, scope="session")
     if "mount" in metafunc.fixturenames:
         mounts = PLACES[option.place]
-        if metafunc.definition.get_closest_marker("one_mount") and not DEEP:
+        if metafunc.definition.get_closest_marker("one_mount") and not option.deep:
             mounts = mounts[:1]
         metafunc.parametrize("mount", mounts, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of what an example does not have, or a named server is not."""
+    """Deselect the tests of what an example does not have, a named server is not, or a run leaves."""
 
     def applies(item: pytest.Item) -> bool:
         if NAMED_SERVER and item.get_closest_marker("local"):
             return False
+        if item.get_closest_marker("deep") and not config.option.deep:
+            return False
+        if marker := item.get_closest_marker("of"):
+            return item.callspec.params["example"].id in marker.args
         return all(
             getattr(item.callspec.params["example"], marker.args[0])
             for marker in item.iter_markers("having")
@@ -87,6 +95,12 @@ def foreign_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def deep(pytestconfig):
+    """Whether this is the deep run."""
+    return pytestconfig.option.deep
+
+
+@pytest.fixture(scope="session")
 def tox():
     """The settings of tox.ini."""
     parser = configparser.ConfigParser(interpolation=None)
@@ -97,90 +111,80 @@ def tox():
 @pytest.fixture(scope="session")
 def app(example):
     """The example's WSGI app, imported for this session."""
-    return load(example.path)
-
-
-@pytest.fixture(scope="session")
-def thread(example):
-    """The URLs of the example in this process, by mount."""
-    with served_in_thread(example) as urls:
-        yield urls
-
-
-@pytest.fixture(scope="session")
-def bundle(example):
-    """The URLs of the example, served from the bundle that the client ships."""
-    from shared.harness.bundle import served_from_bundle
-
-    with served_from_bundle(example) as urls:
-        yield urls
-
-
-@pytest.fixture(scope="session")
-def deploy(pytestconfig):
-    """Deploys an example to the named server or a local Connect, and returns its URLs."""
-    from shared.harness.deployment import deployments, server
+    from shared.harness.thread import CannotImport, load
 
     try:
-        tls = pytestconfig.option.place == "tls"
-        with server(tls) as (url, key), deployments(url, key) as deploy:
-            yield deploy
-    except LookupError as error:
+        return load(example.path)
+    except CannotImport as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture
+def copy(example, tmp_path):
+    """A copy of the example's directory, as its readers make one."""
+    return shutil.copytree(example.path, tmp_path / example.directory)
+
+
+@pytest.fixture(scope="session")
+def publication(pytestconfig):
+    """The server to which examples are deployed: the named one, or a local Connect."""
+    from shared.harness.publication import Unusable, publication
+
+    try:
+        with publication(pytestconfig.option.place) as published:
+            yield published
+    except Unusable as error:
         pytest.exit(str(error), returncode=1)
 
 
 @pytest.fixture(scope="session")
-def connect(example, deploy):
-    """The URLs of the deployed example."""
-    return deploy(example)
+def place(request, example, pytestconfig):
+    """The base URL of the example at each mount, by the mount's name."""
+    if pytestconfig.option.place == "thread":
+        from shared.harness.thread import served_in_thread
+
+        with served_in_thread(request.getfixturevalue("app")) as urls:
+            yield urls
+    elif pytestconfig.option.place == "bundle":
+        from shared.harness.bundle import served_from_bundle
+
+        with served_from_bundle(example) as urls:
+            yield urls
+    else:
+        yield request.getfixturevalue("publication").publish(example)
 
 
 @pytest.fixture(scope="session")
-def urls(request, example, pytestconfig):
-    """The base URL of the example at each mount of the place."""
-    place = pytestconfig.option.place
-    return request.getfixturevalue("connect" if place == "tls" else place)
+def visitor(request, pytestconfig):
+    """What a visitor of the place needs: options of httpx.Client."""
+    if pytestconfig.option.place in ("thread", "bundle"):
+        return {}
+    return request.getfixturevalue("publication").visitor
 
 
 @pytest.fixture(scope="session")
-def headers():
-    """What every visitor sends: on a named server content is not public."""
-    return {"Authorization": f"Key {os.environ['CONNECT_API_KEY']}"} if NAMED_SERVER else {}
+def base(place, mount):
+    """The URL of the example at one mount, for paths that httpx would clean up."""
+    return place[mount]
 
 
 @pytest.fixture(scope="session")
-def clients(urls, headers):
-    """An HTTP client for each mount of the example."""
-    with contextlib.ExitStack() as stack:
-        # Reading the certificates takes longer than the tests of an example.
-        options = {"headers": headers, "timeout": 30}
-        yield {
-            mount: stack.enter_context(
-                httpx.Client(base_url=url, verify=bool(NAMED_SERVER), **options)
-            )
-            for mount, url in urls.items()
-        }
+def client(base, visitor):
+    """An HTTP client of the example at one mount."""
+    with httpx.Client(base_url=base, timeout=30, **visitor) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
-def client(clients, mount):
-    """The client of one mount."""
-    return clients[mount]
-
-
-@pytest.fixture(scope="session")
-def base(client):
-    """The URL of the mount, without a slash at its end; httpx drops slashes that it joins."""
-    return str(client.base_url).rstrip("/")
-
-
-@pytest.fixture(scope="session")
-def context(headers):
+def context(publication):
     """What the pages of one Chromium share: a cache, and the headers that they send."""
     from shared.harness.browser import open_browser
 
-    options = {"extra_http_headers": headers, "ignore_https_errors": True}
-    with open_browser() as browser, browser.new_context(**options) as context:
+    headers = publication.headers
+    with (
+        open_browser(publication.fingerprint) as browser,
+        browser.new_context(extra_http_headers=headers) as context,
+    ):
         yield context
 
 

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import expect
 
 from shared import contract
-from tests.conftest import DEEP
 
 LANGS = ("en", "ar", "zh")
 # What a console shows once it has the API: Swagger UI's, Flask-API's.
@@ -27,10 +26,14 @@ HOSTILE = {
     "template": "{{ 7 * 7 }}${7*7}",
     "right-to-left": "en\u202ekcatta\u202c<b onmouseover=alert(1)>\u2066",
 }
-# What a console tries out: all of them in the deep run.
-TRIED_OUT = (
-    (*LANGS, *HOSTILE.values()) if DEEP else ("zh", HOSTILE["attribute"], HOSTILE["right-to-left"])
-)
+
+
+@pytest.fixture(scope="session")
+def tried_out(deep):
+    """The languages that a console tries out."""
+    if deep:
+        return (*LANGS, *HOSTILE.values())
+    return ("zh", HOSTILE["attribute"], HOSTILE["right-to-left"])
 
 
 @pytest.fixture
@@ -141,13 +144,13 @@ def try_out(page, base):
 
 
 @pytest.mark.having("spec_url")
-def test_operations_can_be_tried_out(page, try_out, dialogs, base, example):
+def test_operations_can_be_tried_out(page, try_out, tried_out, dialogs, base, example):
     open_page(page, base + example.console_urls[0])
     check_operations(page, example)
     shown = try_out(example.list_url, contract.greetings())
     for lang in LANGS:
         expect(shown).to_contain_text(contract.GREETINGS[lang])
-    for lang in TRIED_OUT:
+    for lang in tried_out:
         shown = try_out(example.item_url, contract.greeting(lang), lang)
         expect(shown).to_contain_text(json.dumps(lang, ensure_ascii=False))
         expect(shown).to_contain_text(contract.GREETINGS.get(lang, "null"))

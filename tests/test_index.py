@@ -14,9 +14,9 @@ PHONE = {"width": 360, "height": 640}
 
 
 @pytest.fixture
-def index(page, deploy):
+def index(page, publication):
     """The page of the server with all examples, in a window as narrow as a phone's."""
-    urls = [deploy(example)["content"] for example in EXAMPLES]
+    urls = [publication.publish(example)["content"] for example in EXAMPLES]
     page.set_viewport_size(PHONE)
     assert page.goto(str(httpx.URL(urls[0]).join("/"))).status == 200
     return page

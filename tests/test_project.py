@@ -1,6 +1,8 @@
 """What no example shows by itself: that the project's parts agree."""
 
 import filecmp
+import hashlib
+import json
 import re
 
 from packaging.requirements import Requirement
@@ -18,6 +20,19 @@ def test_greetings_are_the_canonical_file(example):
     repair = f"cp shared/greetings.json {example.directory}/greetings.json"
     assert copy.exists() and filecmp.cmp(CANONICAL, copy, shallow=False), (
         f"{example.directory}/greetings.json differs; to repair it: {repair}"
+    )
+
+
+def test_manifest_has_the_checksums_of_its_files(example):
+    manifest = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
+    stale = [
+        name
+        for name, file in manifest["files"].items()
+        if hashlib.md5((example.path / name).read_bytes()).hexdigest() != file["checksum"]
+    ]
+    assert not stale, (
+        f"{example.directory}/manifest.json is older than {', '.join(stale)}; "
+        "to write it again: tox run -e manifests"
     )
 
 

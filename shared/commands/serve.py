@@ -7,15 +7,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, start
-from shared.harness.deployment import deployments, links
+from shared.harness.publication import Publish, links, publishing
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
-Deploy = Callable[[Example], dict[str, str]]
 
 
 def main() -> None:
@@ -24,7 +22,7 @@ def main() -> None:
 
     def work() -> None:
         try:
-            print_table(deploy_all(deploy))
+            print_table(deploy_all(publish))
             if "CONNECT_API_KEY" not in os.environ:
                 print(f"API key: {connect.api_key}")
             print(f"Sign in and see the logs: {connect.url}/\nCtrl-C stops it.", flush=True)
@@ -34,7 +32,7 @@ def main() -> None:
     try:
         with start(arguments, links=links()) as connect:
             worker = threading.Thread(target=work)
-            with deployments(connect.url, connect.api_key) as deploy:
+            with publishing(connect.url, connect.api_key) as publish:
                 worker.start()
                 failure = wait()
             worker.join()
@@ -45,13 +43,13 @@ def main() -> None:
     say_stopped()
 
 
-def deploy_all(deploy: Deploy) -> dict[Example, str]:
+def deploy_all(publish: Publish) -> dict[Example, str]:
     """Deploy all examples, and return the base URL of each at its vanity path."""
 
     def run(example: Example) -> tuple[str, float]:
         began = time.monotonic()
         try:
-            return deploy(example)["vanity"], time.monotonic() - began
+            return publish(example)["vanity"], time.monotonic() - began
         except Exception as error:
             raise RuntimeError(f"{example.directory} cannot be deployed: {error}") from error
 

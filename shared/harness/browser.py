@@ -21,20 +21,24 @@ def candidates() -> Iterator[dict[str, str]]:
     yield {}  # the one that Playwright has downloaded
 
 
-def launch(playwright: Playwright) -> Browser:
+def launch(playwright: Playwright, arguments: list[str]) -> Browser:
     """Start the first browser that starts; raises LookupError when none does."""
     for candidate in candidates():
         try:
-            return playwright.chromium.launch(args=ARGUMENTS, **candidate)
+            return playwright.chromium.launch(args=arguments, **candidate)
         except Error:
             continue
     raise LookupError("No browser starts.")
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Give a running Chromium; raises LookupError when none starts."""
-    with sync_playwright() as playwright, launch(playwright) as browser:
+def open_browser(fingerprint: str | None = None) -> Iterator[Browser]:
+    """Give a running Chromium; raises LookupError when none starts.
+
+    fingerprint: of a certificate that it trusts, as `TlsProxy` has it.
+    """
+    trusted = [f"--ignore-certificate-errors-spki-list={fingerprint}"] if fingerprint else []
+    with sync_playwright() as playwright, launch(playwright, ARGUMENTS + trusted) as browser:
         yield browser
 
 

@@ -1,22 +1,19 @@
 """An example as the client bundles it, in an environment of its requirements."""
 
-import contextlib
 import json
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import CalledProcessError
 from threading import Thread
 
+from uv import find_uv_bin
+
 from shared.catalogue import Example
-from shared.connect.bundles import Manifest
-from shared.connect.environments import Environments
-from shared.connect.processes import Processes
 from shared.harness.client import Client
-from shared.harness.deployment import kept_environments
 
 
 def write_manifest(client: Client, directory: Path) -> dict:
@@ -31,17 +28,25 @@ def write_manifest(client: Client, directory: Path) -> dict:
 
 @contextmanager
 def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
-    """Serve what manifest.json lists with `flask run`; give the base URL of its one mount."""
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(Processes()) as processes:
-        root = Path(directory).resolve()
-        bundle = root / "bundle"
+    """Serve what manifest.json lists with `flask run`; give the base URL of its one mount.
+
+    Raises subprocess.CalledProcessError when its environment cannot be built, and RuntimeError
+    when it does not start.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        bundle, environment = Path(root, "bundle").resolve(), Path(root, "environment").resolve()
         manifest = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
-        for name in ("manifest.json", *manifest["files"]):
+        for name in manifest["files"]:
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(example.path / name, bundle / name)
-        environments = Environments(kept_environments() or root / "environments", processes)
-        environment = environments.build(Manifest.read(bundle), bundle, print)
-        flask_run = [str(environment.python), "-m", "flask", "run", "--port", "0"]
+        uv, python = find_uv_bin(), manifest["environment"]["python"]["requires"]
+        requirements = ["-r", manifest["python"]["package_manager"]["package_file"]]
+        for arguments in (
+            ["venv", "--python", python, environment],
+            ["pip", "install", "--python", environment, *requirements],
+        ):
+            subprocess.run([uv, "--quiet", *arguments], cwd=bundle, check=True)
+        flask_run = [f"{environment}/bin/python", "-m", "flask", "run", "--port", "0"]
         with running(flask_run, cwd=bundle) as url:
             yield {"root": url}
 
@@ -53,17 +58,19 @@ def running(command: list[str], **options) -> Iterator[str]:
     options: those of subprocess.Popen. Raises RuntimeError with the output when the command ends
     before it serves.
     """
-
-    def drain() -> None:
-        with contextlib.suppress(CalledProcessError):
-            list(lines)
-
-    with contextlib.closing(Processes()) as processes:
-        lines = processes.run(command, **options)
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+    with subprocess.Popen(command, **options) as process:
         try:
-            found = (re.search(r"Running on (http://\S+)", line) for line in lines)
-            url = next(filter(None, found))
-        except CalledProcessError as error:
-            raise RuntimeError(error.output) from None
-        Thread(target=drain).start()  # a full pipe would block the command
-        yield url[1]
+            output = ""
+            for line in process.stdout:
+                output += line
+                if url := re.search(r"Running on (http://\S+)", line):
+                    break
+            else:
+                raise RuntimeError(output)
+            # A full pipe would block the command.
+            Thread(target=process.stdout.read, daemon=True).start()
+            yield url[1]
+        finally:
+            process.terminate()
+            process.wait()

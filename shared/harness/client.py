@@ -28,13 +28,13 @@ class ClientError(Exception):
 class Client:
     """rsconnect with a home of its own, and copies of the examples; both are below `root`.
 
-    The client writes into the directories that it deploys.
+    The client, like Posit Publisher, writes into the directories that it deploys.
     """
 
     def __init__(self, root: Path, processes: Processes) -> None:
         self.root = root
         self._processes = processes
-        ignore = shutil.ignore_patterns("__pycache__", "rsconnect-python")
+        ignore = shutil.ignore_patterns("__pycache__", "rsconnect-python", ".posit")
         for example in EXAMPLES:
             shutil.copytree(example.path, root / example.directory, ignore=ignore)
         # An exported CONNECT_* would take precedence over what `rsconnect add` saved.

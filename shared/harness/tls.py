@@ -1,17 +1,33 @@
 """A proxy with TLS in front of a local Connect, as real servers have one."""
 
+import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from typing import NamedTuple
 
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 from werkzeug.middleware.http_proxy import ProxyMiddleware
 
-from shared.harness.places import serving
+from shared.harness.thread import serving
+
+
+class TlsProxy(NamedTuple):
+    """A running proxy, and how its visitors know its certificate."""
+
+    url: str
+    pass_on_to: Callable[[int], None]  # takes the port to which all goes
+    trust: ssl.SSLContext  # trusts its authority
+    fingerprint: str  # SHA-256 of its public key, in Base64, as Chromium takes it
 
 
 @contextmanager
-def tls_proxy() -> Iterator[tuple[str, Callable[[int], None]]]:
-    """Give the URL of a proxy, and a function that sets the port to which it passes all on."""
-    # No host: the one that the browser sent is passed on.
+def tls_proxy() -> Iterator[TlsProxy]:
+    """Give a proxy on this machine, with a certificate of an authority of its own."""
+    # No host: the one that the client sent is passed on.
     target = {"remove_prefix": False, "host": None, "headers": {}}
     proxy = ProxyMiddleware(None, {})
 
@@ -22,6 +38,14 @@ def tls_proxy() -> Iterator[tuple[str, Callable[[int], None]]]:
     def pass_on_to(port: int) -> None:
         target["target"] = f"http://127.0.0.1:{port}/"
 
-    # adhoc: a new certificate, which no browser knows.
-    with serving(app, ssl_context="adhoc") as port:
-        yield f"https://localhost:{port}", pass_on_to
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(own)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    key = load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).public_key()
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    fingerprint = b64encode(sha256(der).digest()).decode()
+    with serving(app, ssl_context=own) as port:
+        yield TlsProxy(f"https://localhost:{port}", pass_on_to, trust, fingerprint)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.connect.server import LocalConnect
 from shared.harness.client import private_client
-from shared.harness.deployment import kept_environments
+from shared.harness.publication import kept_environments
 from tests.connect.support import deploy, make_bundle
 
 

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from shared.harness.client import ClientError
-from tests.conftest import DEEP
 from tests.connect.support import ask, deploy, echo, linked_from, make_bundle, read_log, write_app
 
+DEEP = False
 pytestmark = pytest.mark.local
 
 

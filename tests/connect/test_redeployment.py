@@ -16,10 +16,10 @@ import pytest
 from shared import contract
 from shared.catalogue import EXAMPLES
 from shared.connect import apps, contents
-from tests.conftest import DEEP
 from tests.connect.support import ask, deploy, example_bundle, make_bundle, read_log
 from tests.connect.support import echo as echo_of
 
+DEEP = False
 pytestmark = pytest.mark.local
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from shared import contract
 from shared.catalogue import EXAMPLES
-from tests.conftest import DEEP
+
+DEEP = False
 
 pytestmark = pytest.mark.local
 

@@ -1,36 +1,52 @@
-"""Where an example is served: on a named server, or in a thread of this process."""
+"""Serves an app in a thread of this process."""
 
 import importlib.util
 import itertools
-import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.catalogue import Example
-
-# The URL of a real server to test on; CONNECT_API_KEY is a key of it.
-NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
 # Where Connect mounts content: below its GUID, and at a path of the publisher's choice.
-CONTENT_MOUNT = "/content/6f1f0f4a-2f2b-4f6e-8a3d-0c1f0d5a7b11"
-VANITY_MOUNT = "/team/greetings"
-
+MOUNTS = {
+    "root": "",
+    "content": "/content/6f1f0f4a-2f2b-4f6e-8a3d-0c1f0d5a7b11",
+    "vanity": "/team/greetings",
+}
 _serial = itertools.count(1)
+
+
+class CannotImport(Exception):
+    """Why an app.py cannot be imported: its directory, the line and the exception, in one line."""
 
 
 def load(directory: Path) -> Callable:
     """Import the app.py of a directory under a new name, and return its WSGI app.
 
-    Raises what the import raises.
+    Raises CannotImport.
     """
     name = f"example_app_{next(_serial)}"
     spec = importlib.util.spec_from_file_location(name, directory / "app.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module.app
+    try:
+        spec.loader.exec_module(module)
+        return module.app
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
+        where = f"{directory.name}/app.py, line {lines[-1] if lines else '?'}"
+        raise CannotImport(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def mounted(app: Callable) -> Callable:
+    """Return a WSGI app that serves an app below each of the MOUNTS."""
+    # Only the environments of the examples have Werkzeug.
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    return DispatcherMiddleware(app, dict.fromkeys(filter(None, MOUNTS.values()), app))
 
 
 @contextmanager
@@ -39,7 +55,6 @@ def serving(app: Callable, **options) -> Iterator[int]:
 
     options: those of Werkzeug's make_server.
     """
-    # Only the environments of the examples have Werkzeug.
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Handler(WSGIRequestHandler):
@@ -61,12 +76,7 @@ def serving(app: Callable, **options) -> Iterator[int]:
 
 
 @contextmanager
-def served_in_thread(example: Example) -> Iterator[dict[str, str]]:
-    """Serve an example below two mounts; give the base URL of each."""
-    from werkzeug.middleware.dispatcher import DispatcherMiddleware
-
-    app = load(example.path)
-    mounted = DispatcherMiddleware(app, {CONTENT_MOUNT: app, VANITY_MOUNT: app})
-    with serving(mounted) as port:
-        url = f"http://127.0.0.1:{port}"
-        yield {"content": url + CONTENT_MOUNT, "vanity": url + VANITY_MOUNT}
+def served_in_thread(app: Callable) -> Iterator[dict[str, str]]:
+    """Serve an app below each of the MOUNTS; give the URL of each, by its name."""
+    with serving(mounted(app)) as port:
+        yield {name: f"http://127.0.0.1:{port}{mount}" for name, mount in MOUNTS.items()}

@@ -1,0 +1,145 @@
+"""Examples deployed by the README's commands, to a named server or to a local Connect."""
+
+import functools
+import os
+import re
+import shlex
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from shared.catalogue import EXAMPLES, Example
+from shared.connect.server import LocalConnect
+from shared.harness.client import ClientError, private_client
+from shared.harness.loopback import bypass_proxies
+from shared.harness.readme import console_commands
+
+# The URL of a real server to test on; CONNECT_API_KEY is a key of it.
+NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
+GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Publish = Callable[[Example], dict[str, str]]
+
+
+class Unusable(Exception):
+    """Why a server cannot be used, in one line."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A server, how to deploy to it, and what its visitors need."""
+
+    publish: Publish
+    key: str
+    trust: ssl.SSLContext | bool = True  # httpx's `verify`
+    fingerprint: str | None = None  # of a certificate that a browser does not know
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header of a request as the owner of what is deployed."""
+        return {"Authorization": f"Key {self.key}"}
+
+    @property
+    def visitor(self) -> dict[str, object]:
+        """Options of httpx.Client: new content answers its owner only."""
+        return {"headers": self.headers, "verify": self.trust}
+
+
+def kept_environments() -> Path | None:
+    """Return where virtual environments stay until the next run: in tox's directory."""
+    directory = os.environ.get("TOX_WORK_DIR")
+    return Path(directory, "environments") if directory else None
+
+
+def links() -> dict[str, list[tuple[str, str]]]:
+    """Return the labels and paths that a local Connect's index shows for each example."""
+    return {example.directory: example.links for example in EXAMPLES}
+
+
+@contextmanager
+def publication(place: str) -> Iterator[Publication]:
+    """Give the named server, or else a local Connect.
+
+    place: `deployed`; `tls` for visitors who come through a proxy with TLS; `processes` for three
+    processes of each content. Raises Unusable when a server is named without a key.
+    """
+    if NAMED_SERVER:
+        key = os.environ.get("CONNECT_API_KEY")
+        if not key:
+            raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
+        with publishing(NAMED_SERVER, key) as publish:
+            yield Publication(publish, key)
+        return
+    options = {"environments": kept_environments(), "links": links()}
+    with ExitStack() as stack:
+        trusted = {}
+        if place == "processes":
+            options["processes"] = 3
+        if place == "tls":
+            from shared.harness.tls import tls_proxy  # needs what only the console tests install
+
+            proxy = stack.enter_context(tls_proxy())
+            options["address"] = proxy.url
+            trusted = {"trust": proxy.trust, "fingerprint": proxy.fingerprint}
+        connect = stack.enter_context(LocalConnect(**options))
+        if place == "tls":
+            proxy.pass_on_to(connect.port)
+        url = f"http://127.0.0.1:{connect.port}"
+        publish = stack.enter_context(publishing(url, connect.api_key))
+        yield Publication(publish, connect.api_key, **trusted)
+
+
+@contextmanager
+def publishing(url: str, key: str) -> Iterator[Publish]:
+    """Give `publish(example)`, which returns the base URL of its content at each mount.
+
+    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    with the log of the app, or of its build, when the client fails.
+    """
+    bypass_proxies()
+    add, *commands = [shlex.split(command)[1:] for command in console_commands("Deploy")]
+    headers = {"Authorization": f"Key {key}"}
+    with (
+        httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
+        ExitStack() as stack,
+        private_client() as client,
+    ):
+        add[add.index("--server") + 1], add[add.index("--api-key") + 1] = url, key
+        client.run(*add)
+
+        @functools.cache
+        def publish(example: Example) -> dict[str, str]:
+            [command] = (c for c in commands if c[-1] == f"./{example.directory}/")
+            try:
+                printed = client.run(*command)
+            except ClientError as error:
+                if found := GUID.search(error.output):
+                    raise ClientError(f"{error.output}\n{newest_log(api, found[0])}") from None
+                raise
+            guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
+            stack.callback(lambda: api.delete(guid).raise_for_status())
+            # A server that others use, too, may have the path already.
+            unique = f"-{guid[:8]}" if NAMED_SERVER else ""
+            path = f"/{example.directory}{unique}"
+            api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
+            content = api.get(guid).json()["content_url"].rstrip("/")
+            return {"content": content, "vanity": content.replace(f"/content/{guid}", path)}
+
+        yield publish
+
+
+def newest_log(api: httpx.Client, guid: str) -> str:
+    """Return the text of the log of a content's newest job; empty without one.
+
+    api: a client of `/__api__/v1/content/`.
+    """
+    jobs = api.get(f"{guid}/jobs").raise_for_status().json()
+    if not jobs:
+        return ""
+    # An app starts after its build, if in the same second.
+    newest = max(jobs, key=lambda job: (job["start_time"], job["tag"].startswith("run_")))
+    log = api.get(f"{guid}/jobs/{newest['key']}/log").raise_for_status().json()
+    return "\n".join(entry["data"] for entry in log["entries"])
