@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -79,16 +79,15 @@ class Bundle:
 
     def stop_if_unused(self) -> None:
         """Stop the processes once the bundle is retired and no request is in progress."""
-        for number, lock in enumerate(self.locks if self.retired else ()):
-            with lock:
-                if (app := self.apps[number]) and not self._requests:
-                    app.stop()
+        if self.retired:
+            self.stop(lambda: not self._requests)
 
-    def stop(self) -> None:
-        """Stop the processes at once."""
+    def stop(self, condition: Callable[[], bool] = lambda: True) -> None:
+        """Stop the processes for which the condition holds when none is starting."""
         for number, lock in enumerate(self.locks):
             with lock:
-                if app := self.apps[number]:
+                app = self.apps[number]
+                if app and condition():
                     app.stop()
 
 
@@ -135,9 +134,9 @@ class Content:
         """Why a bundle does not run, and what visitors see instead; empty if all is well."""
         for bundle in (self.newest, self.active):
             if bundle and bundle.failure:
-                instead = f" Visitors still see bundle {self.active.id}." if self.active else ""
-                instead = "" if bundle is self.active else instead
-                return f"Bundle {bundle.id} failed: {bundle.failure}{instead}"
+                others = self.active not in (None, bundle)
+                instead = f" Visitors still see bundle {self.active.id}." if others else ""
+                return f"Bundle {bundle.id} failed: {bundle.failure.rstrip('.')}.{instead}"
         return ""
 
     def may_be_seen_by(self, user: User | None) -> bool:
@@ -244,8 +243,6 @@ class Contents:
     def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
         bundle.failure = ""
         try:
-            for option in bundle.manifest.ignored:
-                task.say(f"{option} has no effect on a local Connect.")
             files = bundle.directory / "files"
             bundle.environment = self.environments.build(bundle.manifest, files, task.say)
             if activate:
