@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,7 +24,6 @@ from .users import User, Users, new_guid
 
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?(?=/|\Z)")
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
-JOBS = 100  # of a content; older ones go
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
@@ -114,7 +112,7 @@ class Content:
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
-        self.jobs: deque[Job] = deque(maxlen=JOBS)  # oldest first
+        self.jobs: list[Job] = []  # oldest first
         self.directory = directory / self.guid
         self.directory.mkdir()
 
