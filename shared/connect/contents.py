@@ -129,13 +129,15 @@ class Content:
 
     @property
     def problem(self) -> str:
-        """Why a bundle does not run, and what visitors see instead; empty if all is well."""
-        for bundle in (self.newest, self.active):
-            if bundle and bundle.failure:
-                others = self.active not in (None, bundle)
-                instead = f" Visitors still see bundle {self.active.id}." if others else ""
-                return f"Bundle {bundle.id} failed: {bundle.failure.rstrip('.')}.{instead}"
-        return ""
+        """Why the newest or the active bundle does not run; empty if both do."""
+        failed = next((b for b in (self.newest, self.active) if b and b.failure), None)
+        return self.explain(failed) if failed else ""
+
+    def explain(self, failed: Bundle) -> str:
+        """Say why a bundle does not run, and what visitors see instead."""
+        others = self.active not in (None, failed)
+        instead = f" Visitors still see bundle {self.active.id}." if others else ""
+        return f"Bundle {failed.id} failed: {failed.failure.rstrip('.')}.{instead}"
 
     def may_be_seen_by(self, user: User | None) -> bool:
         """Whether a user, or a visitor who is not signed in, may see it."""
@@ -239,7 +241,7 @@ class Contents:
         return task
 
     def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
-        bundle.failure = ""
+        bundle.failure = failure = ""
         try:
             files = bundle.directory / "files"
             bundle.environment = self.environments.build(bundle.manifest, files, task.say)
@@ -248,8 +250,9 @@ class Contents:
                 task.say(f"Bundle {bundle.id} is active.")
         except (BuildError, HTTPException, OSError, ValueError) as error:
             bundle.failure = getattr(error, "description", None) or str(error)
-            task.say(content.problem)
-        task.finish(bundle.failure)
+            failure = content.explain(bundle)
+            task.say(failure)
+        task.finish(failure)
 
     @contextmanager
     def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:
