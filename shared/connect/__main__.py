@@ -27,7 +27,37 @@ def parse(description: str | None) -> argparse.Namespace:
         metavar="DIR",
         help="keep virtual environments in DIR for the next time (default: a temporary one)",
     )
+    parser.add_argument(
+        "--user",
+        type=user,
+        action="append",
+        default=[],
+        dest="users",
+        metavar="NAME:GROUP,GROUP",
+        help="add a user, in these groups; may be repeated",
+    )
+    parser.add_argument(
+        "--guids", action="store_true", help="tell content GUIDs of users and groups, not names"
+    )
+    parser.add_argument(
+        "--processes", type=count, default=1, metavar="N", help="of each content (default: 1)"
+    )
     return parser.parse_args()
+
+
+def user(text: str) -> tuple[str, list[str]]:
+    """Return the name and the groups of `NAME` or `NAME:GROUP,GROUP`."""
+    name, _, groups = text.partition(":")
+    if not name:
+        raise argparse.ArgumentTypeError("a user needs a name, such as ada:editors,admins")
+    return name, [group for group in groups.split(",") if group]
+
+
+def count(text: str) -> int:
+    """Return a positive number."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
 
 
 def start(arguments: argparse.Namespace, **options) -> LocalConnect:
@@ -38,6 +68,8 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
+    for name, _ in arguments.users:
+        print(f"API key of {name}: {server.api_keys[name]}", flush=True)
     return server
 
 

@@ -6,6 +6,7 @@ import re
 from flask import Blueprint, abort, g, request, send_file
 
 from .contents import Bundle, Content, Contents
+from .jobs import timestamp
 from .users import Users
 
 VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
@@ -21,17 +22,17 @@ def content_record(content: Content) -> dict:
     bundle = content.active
     return {
         "guid": content.guid,
-        "id": content.guid,
+        "id": content.number,
         "name": content.name,
         "title": content.title,
         "description": content.description,
-        "access_type": "all",
+        "access_type": content.access_type,
         "owner_guid": content.owner.guid,
         "app_mode": "python-api" if content.bundles else "unknown",
         "bundle_id": bundle and bundle.id,
         "py_version": bundle and bundle.environment.version,
-        "created_time": content.created,
-        "last_deployed_time": content.deployed,
+        "created_time": timestamp(content.created),
+        "last_deployed_time": timestamp(content.deployed),
         "content_url": content.url,
         "dashboard_url": content.dashboard,
         "app_role": "owner",
@@ -42,7 +43,7 @@ def bundle_record(content: Content, bundle: Bundle) -> dict:
     return {
         "id": bundle.id,
         "content_guid": content.guid,
-        "created_time": bundle.created,
+        "created_time": timestamp(bundle.created),
         "active": bundle is content.active,
     }
 
@@ -70,8 +71,8 @@ def text_of(body: dict, key: str) -> str:
 def content_body(*keys: str) -> dict:
     """The body of a request that makes or changes a content item; it may have these keys."""
     body = json_body(dict)
-    if body.pop("access_type", "all") != "all":
-        abort(501, "Not implemented here: access_type other than 'all' (public).")
+    if body.get("access_type", "acl") not in ("acl", "logged_in", "all"):
+        abort(400, "access_type is none of acl, logged_in and all.")
     if unknown := sorted(body.keys() - set(keys)):
         abort(501, f"Not implemented here: {', '.join(unknown)[:200]}.")
     return {key: text_of(body, key) for key in body}
@@ -84,7 +85,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
     @api.before_request
     def check_key():
         if request.endpoint != "api.server_settings":
-            g.user = users.authorized(request.headers.get("Authorization", ""))
+            g.user = users.authorized(request.headers)
             if g.user is None:
                 abort(401, "This needs an API key.")
 
@@ -100,7 +101,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/user")
     def user():
-        return {"guid": g.user.guid, "username": g.user.name, "user_role": "administrator"}
+        return {"guid": g.user.guid, "username": g.user.name, "user_role": g.user.role}
 
     @api.get("/v1/content")
     def list_contents():
@@ -110,7 +111,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.post("/v1/content")
     def create_content():
-        body = content_body("name", "title", "description")
+        body = content_body("name", "title", "description", "access_type")
         if not NAME.fullmatch(body.get("name", "")):
             abort(400, "A name has 3 to 64 letters, digits, '.', '_' or '-'.")
         content = contents.create(body.pop("name"), g.user)
@@ -124,7 +125,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
     @api.patch("/v1/content/<guid>")
     def update_content(guid):
         content = contents.get(guid)
-        vars(content).update(content_body("title", "description"))
+        vars(content).update(content_body("title", "description", "access_type"))
         return content_record(content)
 
     @api.delete("/v1/content/<guid>")

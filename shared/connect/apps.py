@@ -1,50 +1,73 @@
 """The process of one running app."""
 
-import contextlib
 import http.client
+import os
 import subprocess
+import threading
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TextIO
 
 from werkzeug.exceptions import BadGateway
 
+from .jobs import Job
 from .processes import Processes
 
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
+LINE = 10_000  # characters of a line of the log; longer ones are divided
 
 
 class App:
     """A process that serves an app on a port of its own."""
 
     def __init__(
-        self, processes: Processes, python: Path, entrypoint: str, log: Path, **options
+        self, processes: Processes, python: Path, entrypoint: str, job: Job, **options
     ) -> None:
-        """Start the app, and return once it listens; what it prints is added to `log`.
+        """Start the app, and return once it listens; what it prints is added to the job's log.
 
         options: those of subprocess.Popen. Raises BadGateway when the app does not start, and
         ServiceUnavailable when the server is stopping.
         """
         self._processes = processes
-        # -u: what the app prints is in its log at once.
-        command = [str(python), "-u", str(RUNNER), entrypoint]
-        with log.open("ab") as output:
-            options |= {"stdout": subprocess.PIPE, "stderr": output}
-            self._process = processes.start(command, **options)
-        with self._process.stdout as stdout:
-            listens = wait([stdout], START_SECONDS)
-            line = stdout.readline() if listens else b""
-        if not line.strip().isdigit():
+        self._job = job
+        self._stopped = False
+        read_end, write_end = os.pipe()
+        with open(read_end, encoding="ascii") as ready:
+            # -u: what the app prints is in its log at once.
+            command = [str(python), "-u", str(RUNNER), entrypoint, str(write_end)]
+            options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            options |= {"encoding": "utf-8", "errors": "replace", "pass_fds": [write_end]}
+            try:
+                self._process = processes.start(command, **options)
+            finally:
+                os.close(write_end)
+            self._follower = threading.Thread(target=self._follow, daemon=True)
+            self._follower.start()
+            listens = wait([ready], START_SECONDS)
+            words = ready.readline().split() if listens else []
+        if not words:
+            if listens:  # it closed the pipe, and so is ending
+                self.wait_if_ending()
             self.stop()
             if not listens:
                 raise BadGateway(f"The app did not start within {START_SECONDS} seconds.")
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise BadGateway(f"The app did not start: {lines[-1] if lines else 'no reason given'}")
-        self._port = int(line)
+            errors = [text for _, source, text in job.entries if source == "stderr" and text]
+            raise BadGateway(f"The app did not start: {errors[-1] if errors else self.ending}")
+        job.pid, self._port = map(int, words)
+        job.add(f"Process {job.pid} started.")
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        code = self._process.returncode
+        if self._stopped:
+            return "was stopped by the server"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the app."""
@@ -52,9 +75,27 @@ class App:
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
+        self._stopped = self._stopped or self.alive
         self._processes.end(self._process)
+        self._follower.join(1)
 
     def wait_if_ending(self) -> None:
         """Give an app that dropped a connection a second to end, if it crashed."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1)
+        self._follower.join(1)
+
+    def _follow(self) -> None:
+        """Write the log of the process until it ends."""
+
+        def copy(stream: TextIO, source: str) -> None:
+            with stream:
+                for line in iter(lambda: stream.readline(LINE), ""):
+                    self._job.add(line.rstrip("\n"), source)
+
+        errors = threading.Thread(target=copy, args=(self._process.stderr, "stderr"), daemon=True)
+        errors.start()
+        copy(self._process.stdout, "stdout")
+        errors.join()
+        self._process.wait()
+        self._processes.end(self._process)
+        self._job.add(f"Process {self._job.pid or 'of the app'} {self.ending}.")
+        self._job.end(self._process.returncode)

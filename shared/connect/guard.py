@@ -1,7 +1,7 @@
 """Runs a command, and ends everything it started: python guard.py COMMAND...
 
 That happens when the command ends, or when this process's stdin closes, which it does when the
-server ends, even by SIGKILL. Exits with the command's code.
+server ends, even by SIGKILL. Ends as the command did, by its code or its signal.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ def main() -> None:
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
-        child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+        # close_fds: the command gets the pipes that this process got.
+        options = {"stdin": subprocess.DEVNULL, "start_new_session": True, "close_fds": False}
+        child = subprocess.Popen(sys.argv[1:], **options)
     except OSError as error:
         sys.exit(f"{sys.argv[1]} does not start: {error.strerror}")
 
@@ -42,7 +44,11 @@ def main() -> None:
         for pid in map(int, pids):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    sys.exit(abs(code))
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL has no handler to reset
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
 main()

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, abort, redirect, render_template, request, session
 
 from .contents import Contents
+from .jobs import Job, timestamp
 from .users import Users
 
 # The page needs its own style only, so nothing else may run or load.
@@ -25,9 +26,11 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
         # A browser sends with each POST the origin of the page that has the form.
         origins = (contents.url, request.host_url.rstrip("/"))
         if request.method == "POST" and request.headers.get("Origin") not in origins:
-            abort(403)
+            abort(403, "This form was not sent from a page of this server.")
 
     @pages.get("/")
+    @pages.get("/connect/")
+    @pages.get("/sign-in")
     def index():
         page = render_template(
             "index.html",
@@ -36,33 +39,35 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
             user=users.by_name.get(session.get("user")),
             users=users.by_name.values(),
             url=contents.url,
+            next=request.args.get("next", ""),
         )
         return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
     @pages.post("/sign-in")
     def sign_in():
         if request.form.get("user") not in users.by_name:
-            abort(400)
+            abort(400, "There is no such user.")
         session["user"] = request.form["user"]
-        return redirect("/", 303)
+        wanted = request.form.get("next", "")
+        # Below this origin whatever is wanted: `//host` alone would be another site.
+        path = wanted if wanted.startswith("/") else "/"
+        return redirect(f"{request.headers['Origin']}{path}", 303)
 
     @pages.post("/sign-out")
     def sign_out():
         session.clear()
         return redirect("/", 303)
 
-    @pages.get("/connect/apps/<guid>")
-    def dashboard(guid):
-        return redirect(f"/#{contents.get(guid).guid}")
-
-    @pages.get("/connect/apps/<guid>/draft/<int:bundle>")
-    def draft(guid, bundle):
-        return redirect(f"{contents.get(guid).mount}/_bundle{bundle}/")
-
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        text = contents.get(guid).log.read_text(encoding="utf-8", errors="replace")
+        text = "\n".join(map(log_of, contents.get(guid).jobs))
         return Response(text, mimetype="text/plain", headers=headers)
 
     return pages
+
+
+def log_of(job: Job) -> str:
+    """The log of a job as text."""
+    lines = [f"{timestamp(time)} {source}: {text}\n" for time, source, text in job.entries]
+    return f"{job.tag} of bundle {job.bundle_id}, job {job.key}\n{''.join(lines)}"

@@ -2,20 +2,20 @@
 
 import contextlib
 import string
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from flask import Flask, Response, redirect, request, session
+from flask import Flask, Response, abort, redirect, request, session
 from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
 
-from .contents import Contents
+from .contents import Content, Contents
 from .runner import MOUNT_HEADER
-from .users import User, Users
+from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
 
 
-def add_proxy(app: Flask, contents: Contents, users: Users) -> None:
+def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None:
     """Let a Flask app pass on each request whose path belongs to a content."""
 
     # Before routing, which would redirect paths with doubled slashes.
@@ -28,11 +28,14 @@ def add_proxy(app: Flask, contents: Contents, users: Users) -> None:
         content, mount, bundle_id = found
         if path == mount:
             return redirect(f"{mount}/{query and f'?{query}'}", 307)
-        user = users.authorized(request.headers.get("Authorization", ""))
-        user = user or users.by_name.get(session.get("user"))
         # The path and query as the client wrote them, control characters escaped.
         target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
-        sent = headers_for_app(contents.url, mount, target, user)
+        user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
+        if not content.may_be_seen_by(user):
+            return refuse(content, user, target)
+        sent = headers_for_app(contents.url, mount, target)
+        if user:
+            sent["RStudio-Connect-Credentials"] = user.credentials(guids)
         with contextlib.ExitStack() as stack:
             running = stack.enter_context(contents.running(content, bundle_id))
             connection = stack.enter_context(contextlib.closing(running.connect()))
@@ -48,16 +51,31 @@ def add_proxy(app: Flask, contents: Contents, users: Users) -> None:
         return response
 
 
-def headers_for_app(url: str, mount: str, target: str, user: User | None) -> Headers:
+def refuse(content: Content, user: User | None, target: str) -> Response:
+    """Send a browser to sign in, and come back; aborts for others."""
+    if user:
+        abort(403, f"{user.name} may not see this content: it is {content.owner.name}'s.")
+    # What other clients accept, */*, is HTML too.
+    if "text/html" not in request.headers.get("Accept", "") or request.method != "GET":
+        abort(401, "This content is not public: send an API key.")
+    return redirect(f"/sign-in?{urlencode({'next': target})}")
+
+
+def headers_for_app(url: str, mount: str, target: str) -> Headers:
     """Return what the client sent, except what the app must not see or the server sets itself."""
     headers = Headers(request.headers)
     for name in headers.get("Connection", "").split(","):
         headers.remove(name.strip())
     remove_hop_by_hop_headers(headers)
-    if headers.get("Authorization", "").lower().startswith("key "):
+    if KEY.search(headers.get("Authorization", "")):
         headers.remove("Authorization")
     # waitress drops names with underscores, which mean the same in WSGI.
-    for name in ("RStudio-Connect-Credentials", "Forwarded", "X-Forwarded-Port"):
+    for name in (
+        "X-RSC-Authorization",
+        "RStudio-Connect-Credentials",
+        "Forwarded",
+        "X-Forwarded-Port",
+    ):
         headers.remove(name)
     scheme, _, host = url.partition("://")
     headers["Connection"] = "close"
@@ -67,6 +85,4 @@ def headers_for_app(url: str, mount: str, target: str, user: User | None) -> Hea
     headers["RStudio-Connect-App-Base-URL"] = f"{url}{mount}/"
     headers["X-RSC-Request"] = f"{url}{target}"
     headers[MOUNT_HEADER] = mount
-    if user:
-        headers["RStudio-Connect-Credentials"] = user.credentials
     return headers

@@ -1,14 +1,16 @@
-"""Serves a bundle's app with its environment's Python: python runner.py MODULE[:OBJECT].
+"""Serves a bundle's app with its environment's Python: python runner.py ENTRYPOINT FD.
 
-Runs in the bundle's directory. Prints one line on stdout, the port, once the app listens; what
-the app prints goes to stderr. Uses the standard library and waitress only.
+Runs in the bundle's directory. Once the app listens, writes its process id and its port to the
+file descriptor. Uses the standard library and waitress only.
 """
 
+import logging
 import os
 import pkgutil
 import sys
 
-THREADS = 20  # Connect's default of connections per process
+# Connect runs Flask under bjoern, which has one thread: see posit-dev/publisher#793.
+THREADS = 1
 MOUNT_HEADER = "Connect-Mount"  # tells the app's mount, which differs between requests
 
 
@@ -26,13 +28,15 @@ def mounted(app):
 
 
 def main() -> None:
-    stdout = os.dup(1)
-    os.dup2(2, 1)
+    ready = int(sys.argv[2])
+    os.set_inheritable(ready, False)  # not for what the app starts
     sys.path[0] = os.getcwd()
     module, _, name = sys.argv[1].partition(":")
     app = pkgutil.resolve_name(f"{module}:{name or 'app'}")
     from waitress import create_server
 
+    # It warns of each request that waits for the thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
         mounted(app),
         host="127.0.0.1",
@@ -41,8 +45,8 @@ def main() -> None:
         connection_limit=1000,  # the proxy sets a lower one
         clear_untrusted_proxy_headers=False,  # the proxy has set X-Forwarded-* itself
     )
-    os.write(stdout, f"{server.effective_port}\n".encode())
-    os.close(stdout)
+    os.write(ready, f"{os.getpid()} {server.effective_port}\n".encode())
+    os.close(ready)
     server.run()
 
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from .api import create_api
 from .contents import Contents
 from .pages import Links, create_pages
 from .proxy import add_proxy
-from .users import User, Users
+from .users import Users
 
 THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
 
@@ -38,6 +39,10 @@ class LocalConnect:
     environments: a directory for virtual environments, kept for the next time; by default a
         temporary one.
     links: for the title of a content, the labels and paths that the index page links to.
+    users: names, each with the names of groups; besides `admin`, who may be among them.
+    guids: content is told GUIDs of users and groups; by default their names. Connect's setting is
+        `Authorization.ContentCredentialsUseGUID`.
+    processes: how many run of each content.
 
     Raises CannotStart.
     """
@@ -50,6 +55,9 @@ class LocalConnect:
         api_key: str | None = None,
         environments: Path | None = None,
         links: Links | None = None,
+        users: Iterable[tuple[str, Iterable[str]]] = (),
+        guids: bool = False,
+        processes: int = 1,
     ) -> None:
         self._open = contextlib.ExitStack()
         try:
@@ -62,9 +70,18 @@ class LocalConnect:
             temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
             self.users = Users()
-            self.api_key = self.users.add(User("admin"), api_key)
+            admin, *viewers = {"admin": (), **dict(users)}.items()
+            self.users.create(*admin, role="administrator")
+            for viewer in viewers:
+                self.users.create(*viewer)
+            keys = {"admin": api_key}
+            self.api_keys = {
+                name: self.users.add_key(user, keys.get(name))
+                for name, user in self.users.by_name.items()
+            }
+            self.api_key = self.api_keys["admin"]
             environments = environments or self.directory / "environments"
-            self.contents = Contents(self.url, self.directory, environments, self.users)
+            self.contents = Contents(self.url, self.directory, environments, self.users, processes)
         except (OSError, OverflowError) as error:
             self._open.close()
             hint = "Choose another --port, --environments or TMPDIR."
@@ -73,7 +90,7 @@ class LocalConnect:
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._sockets = {}
         self._server = create_server(
-            self._flask(links or {}),
+            self._flask(links or {}, guids),
             map=self._sockets,
             sockets=[listener],
             threads=THREADS,
@@ -85,7 +102,7 @@ class LocalConnect:
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
-    def _flask(self, links: Links) -> Flask:
+    def _flask(self, links: Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
         app.secret_key = secrets.token_bytes()
         app.config |= {
@@ -110,7 +127,7 @@ class LocalConnect:
             code = 30 if error.code == 401 else error.code
             return {"code": code, "error": error.description}, error.code
 
-        add_proxy(app, self.contents, self.users)
+        add_proxy(app, self.contents, self.users, guids)
         app.register_blueprint(create_api(self.contents, self.users))
         app.register_blueprint(create_pages(self.contents, self.users, links))
         return app

@@ -2,31 +2,33 @@
 
 import threading
 import uuid
-from pathlib import Path
+
+from .jobs import Job
 
 FAILURE = {"type": "build-failed-error", "data": "An error occurred while building your content."}
 
 
 class Task:
-    """A deployment in progress or finished; its lines are also added to a log."""
+    """A deployment in progress or finished; its lines are also those of its job."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, job: Job) -> None:
         self.id = uuid.uuid4().hex
-        self._log = log
+        self._job = job
         self._lines: list[str] = []
         self._error: str | None = None  # empty: it succeeded
         self._changed = threading.Condition()
 
     def say(self, line: str) -> None:
         """Add a line."""
-        with self._changed, self._log.open("a", encoding="utf-8") as log:
-            print(line, file=log)
+        with self._changed:
+            self._job.add(line)
             self._lines.append(line)
             self._changed.notify_all()
 
     def finish(self, error: str = "") -> None:
-        """End the task; with an error, it fails."""
+        """End the task and its job; with an error, they fail."""
         with self._changed:
+            self._job.end(1 if error else 0)
             self._error = error
             self._changed.notify_all()
 

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
-from shared.connect.users import User
 from shared.harness.client import private_client
 from shared.harness.publication import kept_environments
 from tests.connect.support import deploy, make_bundle
@@ -28,7 +27,7 @@ def server(environments):
 @pytest.fixture(scope="session")
 def jose(server):
     """The API key of a user whose name is not ASCII."""
-    return server.users.add(User("josé", ("équipe", "lecteurs")))
+    return server.users.add_key(server.users.create("josé", ["équipe", "lecteurs"]))
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +40,17 @@ def rsconnect(server):
 
 @pytest.fixture
 def visitor(server):
-    """An HTTP client without a key."""
-    with httpx.Client(base_url=server.url, timeout=60, verify=False) as visitor:
+    """An HTTP client with the key of the contents' owner."""
+    headers = {"Authorization": f"Key {server.api_key}"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as visitor:
         yield visitor
+
+
+@pytest.fixture
+def stranger(server):
+    """An HTTP client without a key."""
+    with httpx.Client(base_url=server.url, timeout=60) as stranger:
+        yield stranger
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +58,7 @@ def publisher(server):
     """An HTTP client below /__api__/v1/, with the key."""
     headers = {"Authorization": f"Key {server.api_key}"}
     url = f"{server.url}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=headers, timeout=60, verify=False) as publisher:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
         yield publisher
 
 

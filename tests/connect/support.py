@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def ask(visitor, content, path="", **options):
     response = visitor.get(content["content_url"] + path, **options)
     assert response.status_code == 200, response.text
     return response.json()
+
+
+def linked_from(visitor, url):
+    """What the index links to in the element that a dashboard's URL names; without scripts."""
+    page, _, fragment = url.partition("#")
+    return re.search(f'id="{fragment}" href="([^"]+)"', visitor.get(page).text)[1]
+
+
+def read_log(visitor, content):
+    """The log of a content, from the URL that the client prints."""
+    return visitor.get(linked_from(visitor, f"{content['dashboard_url']}/logs")).text
 
 
 def write_app(directory, app=ECHO, requirements=""):

@@ -10,17 +10,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
-import httpx
 import psutil
 import pytest
 
 from shared import contract
 from shared.catalogue import EXAMPLES
 from shared.connect import apps, contents
-DEEP = False
-from tests.connect.support import ask, deploy, example_bundle, make_bundle
+from tests.connect.support import ask, deploy, example_bundle, make_bundle, read_log
 from tests.connect.support import echo as echo_of
 
+DEEP = False
 pytestmark = pytest.mark.local
 
 
@@ -57,7 +56,7 @@ def test_no_request_fails_while_a_content_is_redeployed(server, publisher):
         connection, wrong, last = HTTPConnection("127.0.0.1", server.port), [], False
         while not last:
             last = done.is_set()
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(publisher.headers))
             response = connection.getresponse()
             told = (response.status, response.read())
             if told[0] != 200 or json.loads(told[1]) != contract.greeting(lang):
@@ -71,7 +70,7 @@ def test_no_request_fails_while_a_content_is_redeployed(server, publisher):
         try:
             for _ in range(redeployments):
                 bundle, task = deploy(publisher, redeployed, example_bundle(EXAMPLES[-1]))
-                listed = httpx.get(f"{redeployed['content_url']}greetings/", verify=False)
+                listed = publisher.get(f"{redeployed['content_url']}greetings/")
                 results.append((task["code"], listed.json()))
         finally:
             done.set()
@@ -86,8 +85,9 @@ def test_crashed_app_is_reported_and_started_again(visitor, own_echo):
     before = ask(visitor, own_echo)
     crashed = visitor.get(f"{own_echo['content_url']}crash")
     assert crashed.status_code == 502
-    (log,) = re.findall(r"http\S+/logs", crashed.text)
-    assert "was asked for /" in visitor.get(log).text
+    assert f"ended with code 3. Its log: {own_echo['dashboard_url']}/logs" in crashed.text
+    log = read_log(visitor, own_echo)
+    assert re.search(r"stdout: was asked for /crash\n\S+Z \w+: Process \d+ ended with code 3", log)
     after = ask(visitor, own_echo)
     assert after["pid"] != before["pid"]
     os.kill(after["pid"], signal.SIGKILL)
@@ -122,14 +122,14 @@ def test_requests_that_hang_block_nobody_else(server, publisher, visitor, echo, 
     path = f"/content/{own_echo['guid']}/hold?{tmp_path}/hold"
     connections = [HTTPConnection("127.0.0.1", server.port) for _ in range(contents.REQUESTS + 1)]
     for connection in connections:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(publisher.headers))
     answered, _, _ = select.select([connection.sock for connection in connections], [], [], 30)
     assert len(answered) == 1
     assert visitor.get(own_echo["content_url"]).status_code == 503
     assert publisher.get("user").status_code == 200
     assert ask(visitor, echo)["version"] == "1"
     # A new version is not blocked, either.
-    old = server.contents.get(own_echo["guid"]).active.app
+    old = server.contents.get(own_echo["guid"]).active
     deploy(publisher, own_echo, make_bundle({"app.py": echo_of("2")}))
     assert ask(visitor, own_echo)["version"] == "2"
     old.stop()

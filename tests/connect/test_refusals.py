@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from shared.connect import bundles
+from shared.connect.jobs import BUILD, Job
 from shared.connect.tasks import Task
 from tests.connect.support import deploy, make_bundle
 
@@ -99,7 +100,7 @@ BAD_REQUESTS = [
     ("POST", "content", '{"name": 5}', 400, "name is not a text"),
     ("POST", "content", '{"name": "echo"}', 409, "in use"),
     ("POST", "content", '{"name": "free", "title": 5}', 400, "title is not a text"),
-    ("POST", "content", '{"name": "free", "access_type": "acl"}', 501, "access_type"),
+    ("POST", "content", '{"name": "free", "access_type": "some"}', 400, "access_type"),
     ("POST", "content", '{"name": "free", "run_as": "root"}', 501, "run_as"),
     ("PATCH", "content/{guid}", '{"title": "\\ud800"}', 400, "not JSON"),
     ("PATCH", "content/{guid}", '{"name": "other"}', 501, "name"),
@@ -157,9 +158,9 @@ def test_title_and_description_are_kept_and_contents_filtered(publisher):
     assert (named, others) == ([described], [])
 
 
-def test_report_waits_for_a_line(tmp_path):
+def test_report_waits_for_a_line():
     """The client asks again at once."""
-    task = Task(tmp_path / "log")
+    task = Task(Job(BUILD, "1"))
     threading.Timer(0.1, task.say, ["a line"]).start()
     assert task.report(0, 30)["output"] == ["a line"]
 

@@ -83,7 +83,8 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
         for _, path in example.links:
             assert any(url.endswith(f"/{example.directory}{path}") for url in urls)
     for url in urls:
-        assert httpx.get(url, verify=False).status_code == 200, url
+        answer = httpx.get(url, headers={"Authorization": "Key the-key"})
+        assert answer.status_code == 200, url
     assert "the-key" not in told
     check_stops(process, temporary)
 
@@ -106,7 +107,7 @@ def test_ctrl_c_during_the_imports(start, temporary, module):
 def test_server_without_options_takes_a_directory(start, temporary):
     process = start(*SERVER)
     url = re.search(r"http://\S+", until(process, "Ctrl-C stops it."))[0]
-    assert "Nothing is deployed yet" in httpx.get(url, verify=False).text
+    assert "Nothing is deployed yet" in httpx.get(url).text
     check_stops(process, temporary)
 
 
@@ -137,7 +138,7 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     process = start(*SERVER, "--environments", environments)
     url = re.search(r"http://\S+/", until(process, "Ctrl-C"))[0] + "__api__/v1/"
     headers = {"Authorization": "Key the-key"}
-    with httpx.Client(base_url=url, headers=headers, verify=False) as publisher:
+    with httpx.Client(base_url=url, headers=headers) as publisher:
         echo = publisher.post("content", json={"name": "echo"}).json()
         deploy(publisher, echo, make_bundle())
         running = ask(publisher, echo)["pid"]
@@ -182,7 +183,7 @@ def test_failed_deployment_ends_with_one_line(start, environments, temporary, tm
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with LocalConnect(environments=environments) as server:
-        assert httpx.get(server.url, verify=False).status_code == 200
+        assert httpx.get(server.url).status_code == 200
     assert list(tmp_path.iterdir()) == []
     with socket.socket() as again:
         again.bind(("127.0.0.1", server.port))

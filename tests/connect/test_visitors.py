@@ -9,18 +9,20 @@ import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
-from tests.connect.support import ask, deploy, make_bundle
+from tests.connect.support import ask, deploy, make_bundle, read_log
 
 pytestmark = pytest.mark.local
 
 
-def raw(server, request):
-    """Send a request as it is; return the response and its body."""
+def raw(server, path):
+    """Send a GET for a path as it is; return the body of the response."""
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost:1", "Connection: close"]
+    request = "\r\n".join([*lines, f"Authorization: Key {server.api_key}", "", ""])
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(request.encode())
         response = http.client.HTTPResponse(connection)
         response.begin()
-        return response, response.read()
+        return response.read()
 
 
 def test_both_mounts_lead_to_one_process(publisher, visitor, own_echo):
@@ -64,36 +66,38 @@ def test_app_has_the_variables_of_connect(server, publisher, visitor, own_echo):
 
 
 @pytest.mark.parametrize("name", ["rstudio-connect-credentials", "RStudio_Connect-Credentials"])
-def test_credentials_cannot_be_forged(jose, visitor, echo, name):
+def test_credentials_cannot_be_forged(jose, publisher, stranger, own_echo, name):
+    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": "all"})
     forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
-    told = ask(visitor, echo, headers=forged)["environ"]
+    told = ask(stranger, own_echo, headers=forged)["environ"]
     assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in told
     key = [("Authorization", f"Key {jose}")]
-    told = ask(visitor, echo, headers=forged + key)["environ"]
+    told = ask(stranger, own_echo, headers=forged + key)["environ"]
     # WSGI decodes the header's bytes as Latin-1, PEP 3333.
     credentials = told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"].encode("latin-1")
     assert json.loads(credentials) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
 
 
-def test_signed_in_visitor_is_known_to_content(server, jose, visitor, echo):
+def test_signed_in_visitor_is_known_to_content(server, jose, publisher, stranger, own_echo):
+    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": "all"})
     form, origin = {"user": "josé"}, {"Origin": server.url}
-    foreign = visitor.post("/sign-in", data=form, headers={"Origin": "http://evil.example"})
-    assert foreign.status_code == visitor.post("/sign-in", data=form).status_code == 403
-    cookie = visitor.post("/sign-in", data=form, headers=origin).headers["set-cookie"]
+    foreign = stranger.post("/sign-in", data=form, headers={"Origin": "http://evil.example"})
+    assert foreign.status_code == stranger.post("/sign-in", data=form).status_code == 403
+    cookie = stranger.post("/sign-in", data=form, headers=origin).headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
-    told = ask(visitor, echo)["environ"]
+    told = ask(stranger, own_echo)["environ"]
     assert "josÃ©" in told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
     # The session is for content only: a page of an app cannot deploy.
-    assert visitor.get("/__api__/v1/user").status_code == 401
-    visitor.post("/sign-out", headers=origin)
-    assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in ask(visitor, echo)["environ"]
+    assert stranger.get("/__api__/v1/user").status_code == 401
+    stranger.post("/sign-out", headers=origin)
+    assert "HTTP_RSTUDIO_CONNECT_CREDENTIALS" not in ask(stranger, own_echo)["environ"]
 
 
-def test_odd_cookie_of_another_app_does_not_sign_out(server, visitor, echo):
-    visitor.post("/sign-in", data={"user": "admin"}, headers={"Origin": server.url})
-    session = visitor.cookies[f"connect-{server.port}"]
+def test_odd_cookie_of_another_app_does_not_sign_out(server, stranger, echo):
+    stranger.post("/sign-in", data={"user": "admin"}, headers={"Origin": server.url})
+    session = stranger.cookies[f"connect-{server.port}"]
     odd = f'a[b]={{"x": 1}}; "; connect-{server.port}={session}; c=d'
-    told = ask(visitor, echo, headers={"Cookie": odd})["environ"]
+    told = ask(stranger, echo, headers={"Cookie": odd})["environ"]
     assert "admin" in told["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
     assert told["HTTP_COOKIE"] == odd
 
@@ -101,8 +105,6 @@ def test_odd_cookie_of_another_app_does_not_sign_out(server, visitor, echo):
 def test_key_does_not_reach_the_app(server, visitor, echo):
     told = ask(visitor, echo, headers={"Authorization": f"Key {server.api_key}"})
     assert server.api_key not in json.dumps(told)
-    told = ask(visitor, echo, headers={"Authorization": "Bearer its-own"})
-    assert told["environ"]["HTTP_AUTHORIZATION"] == "Bearer its-own"
     wrong = visitor.get(echo["content_url"], headers={"Authorization": "Key wrong"})
     assert wrong.status_code == 401
 
@@ -119,7 +121,7 @@ def test_app_is_told_the_public_address(environments):
         names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
         forged = dict.fromkeys(names, "http://evil.example")
         host = {"Host": "connect.example"}
-        told = httpx.get(f"{local}{mount}/a?b=c", headers=forged | host).json()["environ"]
+        told = httpx.get(f"{local}{mount}/a?b=c", headers=headers | forged | host).json()["environ"]
         foreign = httpx.get(local, headers={"Host": "evil.example"})
     assert content["content_url"] == f"https://connect.example{mount}/"
     assert told["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
@@ -141,8 +143,7 @@ TARGETS = [
 @pytest.mark.parametrize(("target", "path"), TARGETS)
 def test_target_reaches_the_app_as_it_was_sent(server, echo, target, path):
     sent = f"/content/{echo['guid']}{target}"
-    _, body = raw(server, f"GET {sent} HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n")
-    told = json.loads(body)["environ"]
+    told = json.loads(raw(server, sent))["environ"]
     if path is not None:
         assert told["PATH_INFO"].encode("latin-1").decode() == path
     escaped = sent.replace("\x01", "%01").replace("\x7f", "%7F")
@@ -194,6 +195,5 @@ def test_requests_to_this_machine_use_no_proxy(server, monkeypatch):
 
 def test_log_is_where_the_client_says(visitor, echo):
     ask(visitor, echo, "marked")
-    log = visitor.get(f"{echo['dashboard_url']}/logs")
-    assert log.headers["content-type"] == "text/plain; charset=utf-8"
-    assert "was asked for /marked" in log.text and "is active" in log.text
+    log = read_log(visitor, echo)
+    assert "was asked for /marked" in log and "is active" in log

@@ -2,11 +2,11 @@
 
 import re
 
-import httpx
 import pytest
 
 from shared import contract
 from shared.catalogue import EXAMPLES
+
 DEEP = False
 
 pytestmark = pytest.mark.local
@@ -21,7 +21,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("deployed", EXAMPLES if DEEP else EXAMPLES[:1], ids=lambda e: e.id)
-def test_five_ways_to_deploy_keep_one_contract(rsconnect, deployed):
+def test_five_ways_to_deploy_keep_one_contract(rsconnect, publisher, deployed):
     """Of one example; in the deep run, of all."""
     guid = None
     for way, arguments in WAYS.items():
@@ -31,7 +31,7 @@ def test_five_ways_to_deploy_keep_one_contract(rsconnect, deployed):
         words = [word.format(directory=deployed.directory) for word in arguments]
         printed = rsconnect.run("deploy", way, "-n", "local", *words)
         url, guid = re.search(r"Direct content URL: (\S+/content/(\S+))/", printed).groups()
-        answers = httpx.get(url + deployed.list_url, verify=False).json()
+        answers = publisher.get(url + deployed.list_url).json()
         assert answers == contract.greetings(), way
-        unknown = httpx.get(url + deployed.item_url.format(lang="xx"), verify=False).json()
+        unknown = publisher.get(url + deployed.item_url.format(lang="xx")).json()
         assert unknown == contract.greeting("xx"), way
