@@ -7,7 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 app = Flask(__name__)
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-# Otherwise a POST to a URL with doubled slashes crashes (flask-restx#160).
+# Otherwise a POST to a URL with doubled slashes crashes (flask-restx#499).
 app.url_map.merge_slashes = False
 # Show the operations without a click.
 app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"

@@ -25,6 +25,11 @@ class Example:
         return ROOT / self.directory
 
     @property
+    def readme(self) -> Path:
+        """What the example's directory says about it."""
+        return self.path / "README.md"
+
+    @property
     def negotiates(self) -> bool:
         """Whether the list itself is a console for a client that accepts text/html."""
         return self.list_url in self.console_urls

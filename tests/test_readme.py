@@ -29,6 +29,14 @@ def test_every_console_block_of_the_readme_is_run():
     assert shown == set(re.findall(r'console_commands\("([^"]+)"\)', code))
 
 
+def test_readmes_of_the_examples_have_the_same_commands():
+    """test_bundle.py runs the first example, and tests/connect/test_ways.py deploys it."""
+    run = {tuple(console_commands("Run", example.readme)) for example in EXAMPLES}
+    deploy = {tuple(console_commands("Deploy", example.readme)) for example in EXAMPLES}
+    assert len(run) == 1
+    assert deploy == {("rsconnect deploy pyproject -n myserver .",)}
+
+
 def test_quick_start_serves_and_tests():
     serve, test = console_commands("Quick start")
     assert serve.endswith("/tox run -e serve")
