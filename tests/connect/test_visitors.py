@@ -40,7 +40,7 @@ def test_both_mounts_lead_to_one_process(publisher, visitor, own_echo):
 
 
 PATHS = {"/content/x/": 400, "/__api__/": 400, "/connect/": 400, "/": 400, "/a/../b": 400}
-PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 200, "/connect-demo": 200}
+PATHS |= {"/team": 409, "/team/echo/more/": 409, "/connect-demo/": 400, "/demo-connect": 200}
 
 
 def test_vanity_path_is_free_and_not_reserved(publisher, echo, content):
