@@ -393,6 +393,47 @@ def test_server_tells_its_settings(publisher):
     assert told["installations"]
 
 
+NINES = "9" * 5000
+BAD_REQUESTS = [
+    ("POST", "content", "{", (400, 87), "not JSON"),
+    ("POST", "content", "[" * 50_000, (400, 87), "not JSON"),
+    ("POST", "content", "[]", (400, 87), "not a JSON object"),
+    ("POST", "content", '{"name": "a b"}', (400, 5), "name is not 3 to 64"),
+    ("POST", "content", '{"name": 5}', (400, 87), "name is not a text"),
+    ("POST", "content", '{"name": "echo"}', (409, 26), "in use"),
+    ("POST", "content", '{"name": "free", "title": 5}', (400, 87), "title is not a text"),
+    ("POST", "content", '{"name": "free", "access_type": "some"}', (400, 117), "access_type"),
+    ("POST", "content", '{"name": "free", "run_as": "root"}', (501, 1), "run_as"),
+    ("PATCH", "content/{guid}", '{"title": "\\ud800"}', (400, 87), "not JSON"),
+    ("PATCH", "content/{guid}/environment", "{}", (400, 87), "not a JSON array"),
+    ("PATCH", "content/{guid}/environment", "[1]", (400, 87), "variable"),
+    (
+        "PATCH",
+        "content/{guid}/environment",
+        '[{"name": "A=B", "value": "1"}]',
+        (400, 25),
+        "variable",
+    ),
+    ("PATCH", "content/{guid}/environment", '[{"name": "A", "value": 1}]', (400, 87), "not a text"),
+    ("POST", "content/{guid}/deploy", '{"bundle_id": []}', (400, 87), "bundle_id is not a text"),
+    ("POST", "content/{guid}/deploy", '{"bundle_id": "x"}', (404, 4), "no such bundle"),
+    ("POST", "content/{guid}/deploy", f'{{"bundle_id": "{NINES}"}}', (404, 4), "no such bundle"),
+    ("POST", "content/{guid}/deploy", '{"activate": "yes"}', (400, 87), "activate"),
+    ("GET", "content/{guid}/bundles/x/download", "", (404, 4), "no such bundle"),
+    ("GET", "content/0-0", "", (404, 4), "no content"),
+    ("GET", "tasks/nothing", "", (404, 141), "no task"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "codes", "told"), BAD_REQUESTS)
+def test_bad_request_is_refused_in_one_line(publisher, echo, method, path, body, codes, told):
+    response = publisher.request(method, path.format(guid=echo["guid"]), content=body)
+    assert problem(response) == codes
+    assert told in response.json()["error"] and len(response.json()["error"]) < 300
+    assert publisher.get(f"content/{echo['guid']}").json()["title"] is None
+    assert publisher.get("content", params={"name": "free"}).json() == []
+
+
 @pytest.mark.parametrize("path", ["tags", "content/{guid}/permissions", "users/{guid}/lock"])
 def test_other_operation_is_not_implemented(publisher, content, path):
     refused = publisher.post(path.format(guid=content["guid"]), json={})
