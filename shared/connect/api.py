@@ -89,9 +89,9 @@ def page_of(items: list) -> list:
 
 
 def page_record(items: dict, record: Callable) -> dict:
-    """A page of the records of items by name, those whose name starts with the query's prefix."""
+    """A page of the records of items, those whose name starts with the query's prefix, by name."""
     prefix = request.args.get("prefix", "")
-    found = [item for name, item in items.items() if name.startswith(prefix)]
+    found = [item for name, item in sorted(items.items()) if name.startswith(prefix)]
     number = number_of("page_number", 1, 1)
     return {
         "results": list(map(record, page_of(found))),

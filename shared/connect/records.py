@@ -1,6 +1,7 @@
 """The JSON records of the API, with the fields of Connect's API reference and of real answers.
 
-See https://docs.posit.co/connect/api/, and tests/posit/connect/__api__ in posit-dev/posit-sdk-py.
+See https://docs.posit.co/connect/api/, and the answers that posit-dev/connectapi and
+posit-dev/posit-sdk-py have recorded for their tests.
 """
 
 from .contents import Bundle, Content
