@@ -1,14 +1,16 @@
 """Unpacks a bundle and reads its manifest."""
 
+import hashlib
 import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from werkzeug.exceptions import BadRequest
+from .errors import ConnectError, Problem
 
 MAX_SIZE = 128 * 1024**2  # bytes, of an upload
+ORIGIN = ("source", "source_repo", "source_branch", "source_commit")
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,14 @@ class Manifest:
 
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
-        """Read the manifest of an unpacked bundle; raises BadRequest."""
+        """Read the manifest of an unpacked bundle; raises ConnectError."""
         try:
             data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
             metadata = data["metadata"]
             if metadata["appmode"] != "python-api":
                 mode = metadata["appmode"]
-                raise BadRequest(f"This is a bundle of {mode!r}: only 'python-api' runs here.")
+                told = f"Not implemented here: a bundle of {mode!r}, only 'python-api' runs."
+                raise ConnectError(Problem.NOT_IMPLEMENTED, told)
             python, environment = data["python"], data.get("environment", {})
             # Without a constraint Connect takes any version of the same major.
             any_minor = f"=={python['version'].split('.')[0]}.*"
@@ -37,15 +40,23 @@ class Manifest:
                 requires=str(environment.get("python", {}).get("requires") or any_minor),
             )
         except FileNotFoundError:
-            raise BadRequest("The bundle has no manifest.json.") from None
+            told = "The bundle has no manifest.json."
         except KeyError as error:
-            raise BadRequest(f"manifest.json has no {error}.") from None
+            told = f"manifest.json has no {error}."
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise BadRequest(f"manifest.json is not a manifest: {error}") from None
+            told = f"manifest.json is not a manifest: {error}"
+        raise ConnectError(Problem.BAD_MANIFEST, told)
+
+
+def origin(archive: bytes, told: dict) -> dict[str, str | None]:
+    """Return where an archive comes from, as the client has told, and its checksums."""
+    texts = {key: None if told.get(key) is None else str(told[key]) for key in ORIGIN}
+    sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
+    return texts | sums
 
 
 def unpack(archive: BinaryIO, directory: Path) -> Manifest:
-    """Unpack a .tar.gz into a new directory and return its manifest; raises BadRequest.
+    """Unpack a .tar.gz into a new directory and return its manifest; raises ConnectError.
 
     What it has written by then stays in `directory`, for the caller to remove.
     """
@@ -55,5 +66,6 @@ def unpack(archive: BinaryIO, directory: Path) -> Manifest:
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(directory)
     except Exception as error:  # tarfile raises any kind for a malformed archive
-        raise BadRequest(f"The bundle cannot be unpacked: {error}") from None
+        told = f"The bundle cannot be unpacked: {error}"
+        raise ConnectError(Problem.BAD_ARCHIVE, told) from None
     return Manifest.read(directory)

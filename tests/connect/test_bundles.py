@@ -1,4 +1,4 @@
-"""Bundles are unpacked and kept; a bad one is a 400 with one line, and leaves nothing."""
+"""Bundles are unpacked and kept; a bad one is refused in one line, and leaves nothing."""
 
 import io
 import socket
@@ -26,15 +26,19 @@ def without_manifest():
 
 
 BAD_BUNDLES = {
-    "traversal": (bundle_with("../evil.py"), "cannot be unpacked"),
-    "link": (bundle_with("a", type=tarfile.SYMTYPE, linkname="/etc"), "cannot be unpacked"),
-    "device": (bundle_with("a", type=tarfile.FIFOTYPE), "cannot be unpacked"),
-    "truncated": (make_bundle()[:500], "cannot be unpacked"),
-    "no archive": (b"hello", "cannot be unpacked"),
-    "no manifest": (without_manifest(), "no manifest.json"),
-    "mode": (make_bundle(metadata={"appmode": "static"}), "bundle of 'static'"),
-    "no entrypoint": (make_bundle(metadata={"appmode": "python-api"}), "'entrypoint'"),
-    "no metadata": (make_bundle(metadata=None), "not a manifest"),
+    "traversal": (bundle_with("../evil.py"), (400, 135), "cannot be unpacked"),
+    "link": (
+        bundle_with("a", type=tarfile.SYMTYPE, linkname="/etc"),
+        (400, 135),
+        "cannot be unpacked",
+    ),
+    "device": (bundle_with("a", type=tarfile.FIFOTYPE), (400, 135), "cannot be unpacked"),
+    "truncated": (make_bundle()[:500], (400, 135), "cannot be unpacked"),
+    "no archive": (b"hello", (400, 135), "cannot be unpacked"),
+    "no manifest": (without_manifest(), (400, 38), "no manifest.json"),
+    "mode": (make_bundle(metadata={"appmode": "static"}), (501, 1), "bundle of 'static'"),
+    "no entrypoint": (make_bundle(metadata={"appmode": "python-api"}), (400, 38), "'entrypoint'"),
+    "no metadata": (make_bundle(metadata=None), (400, 38), "not a manifest"),
 }
 
 
@@ -47,10 +51,10 @@ def unchanged(server, echo):
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(("bundle", "told"), BAD_BUNDLES.values(), ids=BAD_BUNDLES)
-def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, bundle, told):
+@pytest.mark.parametrize(("bundle", "codes", "told"), BAD_BUNDLES.values(), ids=BAD_BUNDLES)
+def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, bundle, codes, told):
     response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
-    assert response.status_code == 400, response.text
+    assert (response.status_code, response.json()["code"]) == codes
     assert told in response.json()["error"] and "\n" not in response.json()["error"]
 
 
