@@ -161,10 +161,12 @@ def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo, name
     assert (refused.status_code, refused.text) == (401, "The API key is not valid.\n")
 
 
-def test_api_needs_a_key(stranger, publisher, own_echo):
+@pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24), ("", 24)])
+def test_api_needs_a_key(stranger, publisher, own_echo, key, code):
+    """30 is what `verify_api_key_response` in the client's api.py reads."""
     bundle, task = deploy_bundle(publisher, own_echo, make_bundle())
     content = f"content/{own_echo['guid']}"
     for path in ("user", content, f"{content}/bundles/{bundle}/download", f"tasks/{task['id']}"):
-        response = stranger.get(f"/__api__/v1/{path}")
-        assert (response.status_code, response.json()["code"]) == (401, 24), path
+        response = stranger.get(f"/__api__/v1/{path}", headers={"Authorization": key})
+        assert (response.status_code, response.json()["code"]) == (401, code), path
         assert publisher.get(path).status_code == 200

@@ -8,10 +8,13 @@ import contextlib
 import hashlib
 import json
 import re
+import threading
 
 import pytest
 
+from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
+from shared.connect.tasks import Task
 from tests.connect.conftest import key_client
 from tests.connect.support import ask_echo, deploy_bundle, follow_task, make_bundle, read_log
 
@@ -270,6 +273,13 @@ def test_failed_task_says_why(publisher, content):
     assert "no-such-package-0q" in task["error"]
     rest = publisher.get(f"tasks/{task['id']}", params={"first": 1}).json()
     assert rest["output"] == task["output"][1:] and rest["last"] == task["last"] > 1
+
+
+def test_task_is_told_when_it_has_a_new_line():
+    """The client asks again at once."""
+    task = Task(Job(BUILD, "1"))
+    threading.Timer(0.1, task.say, ["a line"]).start()
+    assert task.report(0, 30)["output"] == ["a line"]
 
 
 def test_variables_are_changed_or_replaced(publisher, url):
