@@ -4,6 +4,8 @@ import filecmp
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
 from packaging.requirements import Requirement
 
@@ -66,6 +68,14 @@ def test_tox_has_an_environment_for_the_example(example, tox):
 def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox):
     """tox skips an environment whose Python is missing, and ends with congratulations."""
     for name in tox.sections():
-        assert "base_python" not in tox[name], name
+        assert "base_python" not in tox[name] or name == "testenv:.tox", name
     for name in re.sub(r"\{[^}]*\}|py\S*", "", tox["tox"]["env_list"]).split():
         assert f"testenv:{name}" in tox, f"{name} has no section of its own"
+
+
+def test_older_python_is_told_in_one_line():
+    code = "import sys; sys.version_info = (3, 9, 18); import shared.commands.serve"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    assert re.fullmatch(r"This needs Python 3\.10 or later, and \S+ is Python 3\.9\.\n", run.stderr)
