@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 
+import pytest
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
@@ -52,15 +53,34 @@ def test_requirements_are_bounded_and_say_why(example):
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):
-    line = f"{example.id}: -r {example.directory}/requirements.txt"
+    requirements = f"-r {example.directory}/requirements.txt"
+    line = f"{example.id}: {requirements}"
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
-    for name in ("fuzz", "bench"):
-        line = f"-r {example.directory}/requirements.txt"
-        assert line in tox[f"testenv:{name}"]["deps"], f"tox.ini, [testenv:{name}] lacks: {line}"
-    line = f"{example.id}: python -m pytest --example {example.id}"
-    assert line in tox["testenv"]["commands"], f"tox.ini, [testenv] commands lacks: {line}"
+    lines = tox["examples"]["requirements"].splitlines()
+    assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
+    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:tests/test_contract.py tests/test_app.py}}"
+    lines = tox["testenv"]["commands"].splitlines()
+    assert line in lines, f"tox.ini, [testenv] commands lacks: {line}"
     ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
     assert ids.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
+    labels = re.split(r"[=,\s]+", tox["tox"]["labels"])
+    assert example.id in labels, f"tox.ini, the label quick lacks {example.id}"
+
+
+@pytest.mark.parametrize("name", ["fuzz", "bench", "audit"])
+def test_environment_takes_all_examples(name, tox):
+    settings = "".join(tox[f"testenv:{name}"].values())
+    wanted = "{[examples]requirements}"
+    assert wanted in settings, f"tox.ini, [testenv:{name}] lacks: {wanted}"
+    assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
+
+
+def test_each_test_file_is_in_an_environment(tox):
+    commands = "".join(tox[name].get("commands", "") for name in tox.sections())
+    named = set(re.findall(r"tests/[\w/.]+", commands))
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        file = path.relative_to(ROOT)
+        assert {file.as_posix(), file.parent.as_posix()} & named, f"tox.ini does not run {file}"
 
 
 def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox):
