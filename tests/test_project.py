@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
+from shared.commands.next import TESTS
 
 
 def test_catalogue_is_the_example_directories():
@@ -58,7 +59,7 @@ def test_tox_has_an_environment_for_the_example(example, tox):
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
     lines = tox["examples"]["requirements"].splitlines()
     assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
-    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:tests/test_contract.py tests/test_app.py}}"
+    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:{' '.join(TESTS)}}}"
     lines = tox["testenv"]["commands"].splitlines()
     assert line in lines, f"tox.ini, [testenv] commands lacks: {line}"
     ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
@@ -67,7 +68,7 @@ def test_tox_has_an_environment_for_the_example(example, tox):
     assert example.id in labels, f"tox.ini, the label quick lacks {example.id}"
 
 
-@pytest.mark.parametrize("name", ["fuzz", "bench", "audit"])
+@pytest.mark.parametrize("name", ["fuzz", "bench", "audit", "next"])
 def test_environment_takes_all_examples(name, tox):
     settings = "".join(tox[f"testenv:{name}"].values())
     wanted = "{[examples]requirements}"
