@@ -9,7 +9,6 @@ import pytest
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
-from shared.commands.next import TESTS
 
 
 def test_catalogue_is_the_example_directories():
@@ -59,7 +58,7 @@ def test_tox_has_an_environment_for_the_example(example, tox):
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
     lines = tox["examples"]["requirements"].splitlines()
     assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
-    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:{' '.join(TESTS)}}}"
+    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:{{[examples]tests}}}}"
     lines = tox["testenv"]["commands"].splitlines()
     assert line in lines, f"tox.ini, [testenv] commands lacks: {line}"
     ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
@@ -77,8 +76,8 @@ def test_environment_takes_all_examples(name, tox):
 
 
 def test_each_test_file_is_in_an_environment(tox):
-    commands = "".join(tox[name].get("commands", "") for name in tox.sections())
-    named = set(re.findall(r"tests/[\w/.]+", commands))
+    settings = " ".join(value for section in tox.values() for value in section.values())
+    named = set(re.findall(r"tests/[\w/.]+", settings))
     for path in (ROOT / "tests").rglob("test_*.py"):
         file = path.relative_to(ROOT)
         assert {file.as_posix(), file.parent.as_posix()} & named, f"tox.ini does not run {file}"
