@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
@@ -89,3 +90,25 @@ def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox
         assert "base_python" not in tox[name], name
     for name in re.sub(r"\{[^}]*\}|py\S*", "", tox["tox"]["env_list"]).split():
         assert f"testenv:{name}" in tox, f"{name} has no section of its own"
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """The jobs of the workflow."""
+    workflow = ROOT / ".github" / "workflows" / "test.yml"
+    return yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
+
+
+def test_workflow_skips_no_python(jobs, tox):
+    linux, _ = jobs["readme"]["strategy"]["matrix"]["include"]
+    minors = re.search(r"^py3\{([\d,]+)\}", tox["tox"]["env_list"], re.MULTILINE)[1]
+    pythons = [f"3.{minor}" for minor in minors.split(",")]
+    assert linux["pythons"].split() == pythons, "the workflow has other Pythons than tox.ini"
+    assert linux["skip"] == "^$"
+    missing = jobs["readme"]["env"]["TOX_SKIP_MISSING_INTERPRETERS"]
+    assert missing == "false", "the workflow would pass without a Python that it does not find"
+
+
+def test_workflow_tests_the_example_on_windows(example, jobs):
+    *_, names = jobs["windows"]["steps"][-1]["run"].split()
+    assert example.id in names.split(",")

@@ -41,8 +41,9 @@ def test_quick_start_serves_and_tests():
     serve, test = console_commands("Quick start")
     assert serve.endswith("/tox run -e serve")
     assert test.endswith("/tox run-parallel")
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "## Quick start" in script
+    for file, start in [(".ci/run", "\n"), (".github/workflows/test.yml", "- run: ")]:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert f"{start}{test}\n" in text, f"{file} does not run the README's test command"
 
 
 @pytest.mark.parametrize(("path", "target"), LINKS)
