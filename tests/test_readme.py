@@ -89,3 +89,8 @@ def test_tox_has_the_environments_that_are_named(tox):
     named = {name for names in named for name in names.split(",")} | told
     on_one_python = {name for name in named if re.fullmatch(r"py\d+-restx(-lowest)?", name)}
     assert named - on_one_python <= sections | {example.id for example in EXAMPLES}
+
+
+def test_tox_runs_the_tests_of_the_project(tox):
+    """test_project.py finds each test file that no environment runs, except itself."""
+    assert "tests/test_project.py" in tox["testenv:project"]["commands"]
