@@ -32,8 +32,9 @@ class Unusable(Exception):
 class Publication:
     """A server, how to deploy to it, and what its visitors need."""
 
-    publish: Publish
+    server: str  # its URL for publishers
     key: str
+    publish: Publish
     trust: ssl.SSLContext | bool = True  # httpx's `verify`
     fingerprint: str | None = None  # of a certificate that a browser does not know
 
@@ -71,7 +72,7 @@ def publication(place: str) -> Iterator[Publication]:
         if not key:
             raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
         with publishing(NAMED_SERVER, key) as publish:
-            yield Publication(publish, key)
+            yield Publication(NAMED_SERVER, key, publish)
         return
     options = {"environments": kept_environments(), "links": links()}
     with ExitStack() as stack:
@@ -89,7 +90,7 @@ def publication(place: str) -> Iterator[Publication]:
             proxy.pass_on_to(connect.port)
         url = f"http://127.0.0.1:{connect.port}"
         publish = stack.enter_context(publishing(url, connect.api_key))
-        yield Publication(publish, connect.api_key, **trusted)
+        yield Publication(url, connect.api_key, publish, **trusted)
 
 
 @contextmanager
