@@ -1,81 +1,148 @@
-"""The endpoints below /__api__/ that the rsconnect client uses, and 501 for all others."""
+"""The operations below /__api__/ that publishers use, and 501 for all others."""
 
 import json
 import re
+import secrets
+from collections.abc import Callable
+from typing import NoReturn
 
-from flask import Blueprint, abort, g, request, send_file
+from flask import Blueprint, g, request, send_file
+from werkzeug.exceptions import NotFound
 
-from .contents import Bundle, Content, Contents
-from .jobs import timestamp
+from .apps import START_SECONDS
+from .contents import Content, Contents
+from .errors import ConnectError, Problem
+from .jobs import LINES
+from .records import (
+    CONTENT,
+    INCLUDES,
+    bundle_record,
+    content_record,
+    group_record,
+    job_record,
+    log_record,
+    user_record,
+    vanity_record,
+)
 from .users import Users
 
 VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
 WAIT_SECONDS = 30  # the longest wait for a task's next lines
-NAME = re.compile(r"[\w.-]{3,64}", re.ASCII)
-VANITY = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
-RESERVED = {"__api__", "content", "connect", "sign-in", "sign-out"}  # first segments
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+# What can be set of a content item: what it may be, and what is wrong otherwise.
+TEXTS = {
+    "name": (r"[\w.-]{3,64}", Problem.BAD_NAME, "3 to 64 letters, digits, '.', '_' or '-'"),
+    "title": ("(?s).{0,1024}", Problem.BAD_TITLE, "at most 1,024 characters"),
+    "description": ("(?s).{0,4096}", Problem.BAD_DESCRIPTION, "at most 4,096 characters"),
+    "access_type": ("acl|logged_in|all", Problem.BAD_ACCESS_TYPE, "acl, logged_in or all"),
+}
 
 
-def content_record(content: Content) -> dict:
-    """A content item with the keys of `ContentItemV1` in the client's models.py."""
-    bundle = content.active
-    return {
-        "guid": content.guid,
-        "id": content.number,
-        "name": content.name,
-        "title": content.title,
-        "description": content.description,
-        "access_type": content.access_type,
-        "owner_guid": content.owner.guid,
-        "app_mode": "python-api" if content.bundles else "unknown",
-        "bundle_id": bundle and bundle.id,
-        "py_version": bundle and bundle.environment.version,
-        "created_time": timestamp(content.created),
-        "last_deployed_time": timestamp(content.deployed),
-        "content_url": content.url,
-        "dashboard_url": content.dashboard,
-        "app_role": "owner",
-    }
+def not_implemented(what: str) -> NoReturn:
+    raise ConnectError(Problem.NOT_IMPLEMENTED, f"Not implemented here: {what[:200]}.")
 
 
-def bundle_record(content: Content, bundle: Bundle) -> dict:
-    return {
-        "id": bundle.id,
-        "content_guid": content.guid,
-        "created_time": timestamp(bundle.created),
-        "active": bundle is content.active,
-    }
+def json_body(kind: type, field: str | None = None) -> dict | list:
+    """The JSON of the request's body, or of a field of its form.
 
-
-def json_body(kind: type) -> dict | list:
-    """The request's JSON body; aborts unless it is of the `kind`, and can be stored."""
+    Raises ConnectError unless it is of the `kind`, and can be stored.
+    """
+    name = field or "body"
     try:
-        body = json.loads(request.get_data())
+        body = json.loads(request.form.get(field, "{}") if field else request.get_data())
         json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate cannot
     except (ValueError, RecursionError) as error:
-        abort(400, f"The body is not JSON: {error}")
+        raise ConnectError(Problem.BAD_BODY, f"The {name} is not JSON: {error}") from None
     if not isinstance(body, kind):
-        abort(400, f"The body is not a JSON {'object' if kind is dict else 'array'}.")
+        expected = "object" if kind is dict else "array"
+        raise ConnectError(Problem.BAD_BODY, f"The {name} is not a JSON {expected}.")
     return body
 
 
-def text_of(body: dict, key: str) -> str:
-    """A text of a JSON object, empty without one; aborts when it is something else."""
-    value = body.get(key) or ""
-    if not isinstance(value, str) or len(value) > 1000:
-        abort(400, f"{key} is not a text of at most 1,000 characters.")
+def value_of(body: dict, key: str, kind: type, default: object = None) -> object:
+    """A value of a JSON object, the default for null; raises ConnectError for another kind."""
+    value = default if body.get(key) is None else body[key]
+    if not isinstance(value, kind | None):
+        expected = {str: "a text", bool: "true or false"}[kind]
+        raise ConnectError(Problem.BAD_BODY, f"{key} is not {expected}.")
     return value
 
 
-def content_body(*keys: str) -> dict:
-    """The body of a request that makes or changes a content item; it may have these keys."""
+def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int:
+    """A number in the request's query; raises ConnectError."""
+    try:
+        number = int(request.args.get(argument, default))
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        told = f"{argument} is not a number from {least} to {most}."
+        raise ConnectError(Problem.BAD_PARAMETER, told)
+    return number
+
+
+def page_of(items: list) -> list:
+    """The page of a list that the request's query wants."""
+    number, size = number_of("page_number", 1, 1), number_of("page_size", 20, 1, 500)
+    if request.args.get("asc_order") == "false":
+        items = items[::-1]
+    return items[(number - 1) * size : number * size]
+
+
+def page_record(items: dict, record: Callable) -> dict:
+    """A page of the records of items, those whose name starts with the query's prefix, by name."""
+    prefix = request.args.get("prefix", "")
+    found = [item for name, item in sorted(items.items()) if name.startswith(prefix)]
+    number = number_of("page_number", 1, 1)
+    return {
+        "results": list(map(record, page_of(found))),
+        "current_page": number,
+        "total": len(found),
+    }
+
+
+def content_changes() -> dict:
+    """What the request's body sets of a content item; raises ConnectError."""
     body = json_body(dict)
-    if body.get("access_type", "acl") not in ("acl", "logged_in", "all"):
-        abort(400, "access_type is none of acl, logged_in and all.")
-    if unknown := sorted(body.keys() - set(keys)):
-        abort(501, f"Not implemented here: {', '.join(unknown)[:200]}.")
-    return {key: text_of(body, key) for key in body}
+    # A client may send back what it got.
+    unknown = {key for key in body.keys() - TEXTS.keys() if body[key] != CONTENT.get(key, ...)}
+    if unknown:
+        not_implemented(", ".join(sorted(unknown)))
+    changes = {key: value_of(body, key, str) for key in body.keys() & TEXTS.keys()}
+    if changes.get("name") == "":
+        del changes["name"]  # the server chooses one, or keeps it
+    for key, text in changes.items():
+        pattern, problem, told = TEXTS[key]
+        if text is not None and not re.fullmatch(pattern, text, re.ASCII):
+            raise ConnectError(problem, f"{key} is not {told}.")
+    return {key: text for key, text in changes.items() if text is not None or key == "title"}
+
+
+def variables() -> dict[str, str | None]:
+    """The environment variables in the request's body; raises ConnectError."""
+    values = {}
+    for item in json_body(list):
+        if not isinstance(item, dict):
+            raise ConnectError(Problem.BAD_BODY, "A variable is not a JSON object.")
+        name, value = value_of(item, "name", str, ""), value_of(item, "value", str)
+        if not name:
+            raise ConnectError(Problem.EMPTY_VARIABLE_NAME, "A variable has no name.")
+        if "=" in name or "\0" in f"{name}{value}":
+            told = f"The variable {name[:50]!r} cannot be set."
+            raise ConnectError(Problem.BAD_PARAMETER, told)
+        if name in values:
+            told = f"The variable {name[:50]!r} is there twice."
+            raise ConnectError(Problem.DUPLICATE_VARIABLE, told)
+        values[name] = value
+    return values
+
+
+def included() -> set[str]:
+    """What the request's query includes in the records of content; raises ConnectError."""
+    include = set(filter(None, request.args.get("include", "").split(",")))
+    if unknown := include - INCLUDES:
+        told = f"include has no {', '.join(sorted(unknown))[:100]}."
+        raise ConnectError(Problem.BAD_INCLUDE, told)
+    return include
 
 
 def create_api(contents: Contents, users: Users) -> Blueprint:
@@ -87,122 +154,230 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
         if request.endpoint != "api.server_settings":
             g.user = users.authorized(request.headers)
             if g.user is None:
-                abort(401, "This needs an API key.")
+                raise ConnectError(Problem.SIGN_IN_FIRST, "This needs an API key.")
+
+    @api.before_request
+    def find_content():
+        """Give views the content, the bundle and the job of their URL, if the user may have them."""
+        found = request.view_args
+        if "content" not in found:
+            return
+        content = found["content"] = contents.get(found["content"])
+        if not may_see(content):
+            raise ConnectError(Problem.NO_VIEW, "You may not see this content.")
+        for_viewers = request.endpoint in ("api.get_content", "api.get_vanity")
+        if not (for_viewers or g.user is content.owner or is_administrator()):
+            raise ConnectError(Problem.NOT_PERMITTED, "You may not change this content.")
+        if "bundle" in found:
+            found["bundle"] = content.bundle(found["bundle"])
+        if "job" in found:
+            found["job"] = content.job(found["job"])
+
+    def may_see(content: Content) -> bool:
+        return content.may_be_seen_by(g.user) or is_administrator()
+
+    def is_administrator() -> bool:
+        return g.user.role == "administrator"
+
+    # What publishers ask of the server.
 
     @api.get("/server_settings")
     def server_settings():
-        return {"version": VERSION}
+        return {"version": VERSION, "license": {"allow-apis": True}}
+
+    # This and the next one are not in the reference; Posit Publisher reads them.
+    @api.get("/server_settings/applications")
+    def application_settings():
+        return {"access_types": ["acl", "logged_in", "all"], "run_as_current_user": False}
+
+    @api.get("/server_settings/scheduler")
+    @api.get("/server_settings/scheduler/<mode>")
+    def scheduler_settings(mode=None):
+        processes = contents.processes_each
+        names = ("min_processes", "max_processes", "min_processes_limit", "max_processes_limit")
+        return {**dict.fromkeys(names, processes), "init_timeout": START_SECONDS}
 
     @api.get("/v1/server_settings/python")
     def python_settings():
+        # The reference lacks the last one, which the client's preflight.py reads.
+        local = {"cluster_name": "Local", "image_name": "Local", "publishable": True}
         versions = contents.environments.pythons()
-        installations = [{"version": version, "publishable": True} for version in versions]
+        installations = [{"version": version, **local} for version in versions]
         return {"installations": installations, "api_enabled": True}
 
+    @api.get("/v1/server_settings/r")
+    @api.get("/v1/server_settings/quarto")
+    def other_settings():
+        return {"installations": []}
+
+    @api.get("/v1/server_settings/nodejs")
+    def nodejs_settings():
+        raise NotFound(f"Connect {VERSION} runs no Node.js.")
+
+    # Users and groups.
+
     @api.get("/v1/user")
-    def user():
-        return {"guid": g.user.guid, "username": g.user.name, "user_role": g.user.role}
+    def current_user():
+        return user_record(g.user)
+
+    @api.get("/v1/users")
+    def list_users():
+        if unknown := request.args.keys() & {"sort", "user_role", "account_status"}:
+            not_implemented(", ".join(sorted(unknown)))
+        return page_record(users.by_name, user_record)
+
+    @api.get("/v1/users/<guid>")
+    def get_user(guid):
+        if guid not in users.by_guid:
+            raise NotFound("There is no user with this GUID.")
+        return user_record(users.by_guid[guid])
+
+    @api.get("/v1/groups")
+    def list_groups():
+        return page_record(users.groups, lambda group: group_record(group, users))
+
+    # Content.
 
     @api.get("/v1/content")
     def list_contents():
-        records = map(content_record, list(contents.items.values()))
+        include, items = included(), list(contents.items.values())
+        records = [content_record(item, g.user, include) for item in items if may_see(item)]
         wanted = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
         return [record for record in records if wanted.items() <= record.items()]
 
     @api.post("/v1/content")
     def create_content():
-        body = content_body("name", "title", "description", "access_type")
-        if not NAME.fullmatch(body.get("name", "")):
-            abort(400, "A name has 3 to 64 letters, digits, '.', '_' or '-'.")
-        content = contents.create(body.pop("name"), g.user)
-        vars(content).update(body)
-        return content_record(content)
+        if g.user.role == "viewer":
+            raise ConnectError(Problem.NOT_PERMITTED, "A viewer may not publish.")
+        changes = content_changes()
+        content = contents.create(changes.pop("name", secrets.token_hex(8)), g.user)
+        vars(content).update(changes)
+        return content_record(content, g.user)
 
-    @api.get("/v1/content/<guid>")
-    def get_content(guid):
-        return content_record(contents.get(guid))
+    @api.get("/v1/content/<content>")
+    def get_content(content):
+        return content_record(content, g.user, included())
 
-    @api.patch("/v1/content/<guid>")
-    def update_content(guid):
-        content = contents.get(guid)
-        vars(content).update(content_body("title", "description", "access_type"))
-        return content_record(content)
+    @api.patch("/v1/content/<content>")
+    def update_content(content):
+        changes = content_changes()
+        contents.rename(content, changes.pop("name", content.name))
+        vars(content).update(changes)
+        return content_record(content, g.user)
 
-    @api.delete("/v1/content/<guid>")
-    def delete_content(guid):
-        contents.delete(contents.get(guid))
+    @api.delete("/v1/content/<content>")
+    def delete_content(content):
+        contents.delete(content)
         return "", 204
 
-    @api.get("/v1/content/<guid>/environment")
-    def list_variables(guid):
-        return sorted(contents.get(guid).variables)
-
-    @api.patch("/v1/content/<guid>/environment")
-    def set_variables(guid):
-        content, changes = contents.get(guid), {}
-        for item in json_body(list):
-            name, value = (item.get("name"), item.get("value")) if type(item) is dict else ("", 0)
-            # None removes a variable.
-            texts = isinstance(name, str) and isinstance(value, str | None)
-            if not (texts and name and "=" not in name and "\0" not in f"{name}{value}"):
-                abort(400, f"The variable {str(name)[:50]!r} cannot be set.")
-            changes[name] = value
-        merged = {**content.variables, **changes}
-        content.variables = {name: value for name, value in merged.items() if value is not None}
+    @api.get("/v1/content/<content>/environment")
+    def list_variables(content):
         return sorted(content.variables)
 
-    @api.put("/v1/content/<guid>/vanity")
-    def set_vanity(guid):
-        content, path = contents.get(guid), text_of(json_body(dict), "path").rstrip("/")
-        if not VANITY.fullmatch(path) or path.split("/")[1] in RESERVED:
-            abort(400, f"{path[:50] or '/'} cannot be a vanity path.")
-        for other in list(contents.items.values()):
-            if other is not content and other.vanity:
-                shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
-                if longer.startswith(shorter):
-                    abort(409, f"{path} conflicts with {other.vanity}.")
-        content.vanity = path
-        return {"content_guid": guid, "path": f"{path}/"}
+    @api.put("/v1/content/<content>/environment")
+    @api.patch("/v1/content/<content>/environment")
+    def set_variables(content):
+        kept = content.variables if request.method == "PATCH" else {}
+        values = kept | variables()
+        # None removes a variable.
+        content.variables = {name: value for name, value in values.items() if value is not None}
+        return sorted(content.variables)
 
-    @api.get("/v1/content/<guid>/bundles")
-    def list_bundles(guid):
-        content = contents.get(guid)
-        return [bundle_record(content, bundle) for bundle in list(content.bundles.values())]
+    # Vanity paths.
 
-    @api.post("/v1/content/<guid>/bundles")
-    def upload(guid):
-        content, archive = contents.get(guid), request.stream
+    @api.get("/v1/vanities")
+    def list_vanities():
+        if not is_administrator():
+            raise ConnectError(Problem.NOT_PERMITTED, "This is for administrators.")
+        return [vanity_record(item) for item in list(contents.items.values()) if item.vanity]
+
+    @api.get("/v1/content/<content>/vanity")
+    def get_vanity(content):
+        if not content.vanity:
+            raise NotFound("This content has no vanity path.")
+        return vanity_record(content)
+
+    @api.put("/v1/content/<content>/vanity")
+    def set_vanity(content):
+        body = json_body(dict)
+        path = "/" + value_of(body, "path", str, "").strip("/")
+        contents.set_vanity(content, path, value_of(body, "force", bool, False))
+        return vanity_record(content)
+
+    @api.delete("/v1/content/<content>/vanity")
+    def delete_vanity(content):
+        content.vanity = None
+        return "", 204
+
+    # Bundles.
+
+    @api.get("/v1/content/<content>/bundles")
+    def list_bundles(content):
+        newest_first = list(content.bundles.values())[::-1]
+        return [bundle_record(content, bundle) for bundle in page_of(newest_first)]
+
+    @api.post("/v1/content/<content>/bundles")
+    def upload(content):
+        archive, metadata = request.stream, {}
         if request.mimetype == "multipart/form-data":
-            archive = request.files["archive"].stream
-        return bundle_record(content, contents.upload(content, archive))
+            archive, metadata = request.files.get("archive"), json_body(dict, "metadata")
+        if "url" in request.args or archive is None:
+            not_implemented("a bundle from a URL")
+        checksum = request.headers.get("X-Content-Checksum")
+        bundle = contents.upload(content, archive, g.user, metadata, checksum)
+        return bundle_record(content, bundle)
 
-    @api.get("/v1/content/<guid>/bundles/<id>/download")
-    def download(guid, id):
-        bundle = contents.get(guid).bundle(id)
+    @api.get("/v1/content/<content>/bundles/<bundle>")
+    def get_bundle(content, bundle):
+        return bundle_record(content, bundle)
+
+    @api.delete("/v1/content/<content>/bundles/<bundle>")
+    def delete_bundle(content, bundle):
+        contents.delete_bundle(content, bundle)
+        return "", 204
+
+    @api.get("/v1/content/<content>/bundles/<bundle>/download")
+    def download(content, bundle):
         return send_file(bundle.directory / "bundle.tar.gz", mimetype="application/gzip")
 
-    @api.post("/v1/content/<guid>/build")
-    @api.post("/v1/content/<guid>/deploy")
-    def deploy(guid):
-        content, body = contents.get(guid), json_body(dict)
-        bundle_id, activate = body.get("bundle_id"), body.get("activate", True)
-        if not (bundle_id is None or isinstance(bundle_id, str) and bundle_id.isdecimal()):
-            abort(400, "bundle_id is not a bundle's id.")
-        if not isinstance(activate, bool):
-            abort(400, "activate is neither true nor false.")
-        return {"task_id": contents.deploy(content, content.bundle(bundle_id), activate).id}
+    @api.post("/v1/content/<content>/build")
+    def build(content):
+        body = json_body(dict)
+        wanted = value_of(body, "bundle_id", str)
+        bundle = content.bundle(wanted) if wanted else content.newest
+        if bundle is None:
+            raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
+        task = contents.deploy(content, bundle, value_of(body, "activate", bool, True))
+        return {"task_id": task.id}
+
+    @api.post("/v1/content/<content>/deploy")
+    def deploy(content):
+        return build(content), 202
 
     @api.get("/v1/tasks/<id>")
     def get_task(id):
         if id not in contents.tasks:
-            abort(404, "There is no task with this id.")
-        first = max(0, request.args.get("first", 0, int))
-        seconds = max(0, min(request.args.get("wait", 0, int), WAIT_SECONDS))
-        return contents.tasks[id].report(first, seconds)
+            raise ConnectError(Problem.NO_TASK, "There is no task with this id.")
+        first, seconds = number_of("first", 0, 0), number_of("wait", 0, 0)
+        return contents.tasks[id].report(first, min(seconds, WAIT_SECONDS))
+
+    # Jobs, which are builds and processes.
+
+    @api.get("/v1/content/<content>/jobs")
+    def list_jobs(content):
+        return [job_record(content, job) for job in list(content.jobs)[::-1]]
+
+    @api.get("/v1/content/<content>/jobs/<job>")
+    def get_job(content, job):
+        return job_record(content, job)
+
+    @api.get("/v1/content/<content>/jobs/<job>/log")
+    def get_log(content, job):
+        return log_record(job, number_of("maxLogLines", LINES, 1))
 
     @api.route("/", defaults={"path": ""}, methods=METHODS)
     @api.route("/<path:path>", methods=METHODS)
-    def not_implemented(path):
-        abort(501, f"Not implemented here: {request.method} {request.path[:200]}.")
+    def others(path):
+        not_implemented(f"{request.method} {request.path}")
 
     return api

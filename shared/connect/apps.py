@@ -50,10 +50,12 @@ class App:
             if listens:  # it closed the pipe, and so is ending
                 self.wait_if_ending()
             self.stop()
-            if not listens:
-                raise BadGateway(f"The app did not start within {START_SECONDS} seconds.")
             errors = [text for _, source, text in job.entries if source == "stderr" and text]
-            raise BadGateway(f"The app did not start: {errors[-1] if errors else self.ending}")
+            reason = f": {errors[-1] if errors else self.ending}"
+            if not listens:
+                reason = f" within {START_SECONDS} seconds."
+            job.add(f"The app did not start{reason}")
+            raise BadGateway(f"The app did not start{reason}")
         job.pid, self._port = map(int, words)
         job.add(f"Process {job.pid} started.")
 

@@ -1,13 +1,15 @@
 """What is deployed: contents and their bundles, each with its environment and its app."""
 
+import hashlib
 import http.client
+import io
 import itertools
 import os
 import re
 import shutil
 import threading
-from collections import deque
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,26 +18,38 @@ from typing import BinaryIO
 from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound, ServiceUnavailable
 
 from .apps import App
-from .bundles import Manifest, unpack
+from .bundles import Manifest, origin, unpack
 from .environments import BuildError, Environment, Environments
+from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now
 from .processes import Processes
 from .tasks import Task
 from .users import User, Users, new_guid
 
+VANITY = re.compile(r"(/[A-Za-z0-9_-]+)+")
+# From Connect's API reference, but for the last, which are pages of the local Connect only.
+FORBIDDEN = re.compile(
+    r"/(\Z|__|favicon\.ico|connect|apps|users|groups|setpassword|user-completion|confirm|recent"
+    r"|reports|plots|unpublished|settings|metrics|tokens|help|login|welcome|register"
+    r"|resetpassword|content|sign-in\b|sign-out\b)"
+)
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?(?=/|\Z)")
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
-JOBS = 100  # of a content; older ones go
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
 class Bundle:
     """One upload: its files, its environment once it is built, its processes while they run."""
 
-    def __init__(self, id: str, directory: Path, manifest: Manifest, processes: int) -> None:
+    def __init__(
+        self, id: str, directory: Path, manifest: Manifest, creator: User, processes: int
+    ) -> None:
         self.id = id
         self.directory = directory
         self.manifest = manifest
+        self.creator = creator
+        self.size = 0  # bytes of the archive
+        self.metadata: dict[str, str | None] = {}  # where it comes from, and its checksums
         self.created = now()
         self.environment: Environment | None = None
         self.failure = ""  # why it does not run
@@ -79,16 +93,15 @@ class Bundle:
 
     def stop_if_unused(self) -> None:
         """Stop the processes once the bundle is retired and no request is in progress."""
-        for number, lock in enumerate(self.locks if self.retired else ()):
-            with lock:
-                if (app := self.apps[number]) and not self._requests:
-                    app.stop()
+        if self.retired:
+            self.stop(lambda: not self._requests)
 
-    def stop(self) -> None:
-        """Stop the processes at once."""
+    def stop(self, condition: Callable[[], bool] = lambda: True) -> None:
+        """Stop the processes for which the condition holds when none is starting."""
         for number, lock in enumerate(self.locks):
             with lock:
-                if app := self.apps[number]:
+                app = self.apps[number]
+                if app and condition():
                     app.stop()
 
 
@@ -115,7 +128,7 @@ class Content:
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
-        self.jobs: deque[Job] = deque(maxlen=JOBS)  # oldest first
+        self.jobs: list[Job] = []  # oldest first
         self.directory = directory / self.guid
         self.directory.mkdir()
 
@@ -132,13 +145,15 @@ class Content:
 
     @property
     def problem(self) -> str:
-        """Why a bundle does not run, and what visitors see instead; empty if all is well."""
-        for bundle in (self.newest, self.active):
-            if bundle and bundle.failure:
-                instead = f" Visitors still see bundle {self.active.id}." if self.active else ""
-                instead = "" if bundle is self.active else instead
-                return f"Bundle {bundle.id} failed: {bundle.failure}{instead}"
-        return ""
+        """Why the newest or the active bundle does not run; empty if both do."""
+        failed = next((b for b in (self.newest, self.active) if b and b.failure), None)
+        return self.explain(failed) if failed else ""
+
+    def explain(self, failed: Bundle) -> str:
+        """Say why a bundle does not run, and what visitors see instead."""
+        others = self.active not in (None, failed)
+        instead = f" Visitors still see bundle {self.active.id}." if others else ""
+        return f"Bundle {failed.id} failed: {failed.failure.rstrip('.')}.{instead}"
 
     def may_be_seen_by(self, user: User | None) -> bool:
         """Whether a user, or a visitor who is not signed in, may see it."""
@@ -159,6 +174,13 @@ class Content:
         for other in list(self.bundles.values()):
             other.retired = other is not bundle
             other.stop_if_unused()
+
+    def job(self, key: str) -> Job:
+        """Return a job; raises NotFound."""
+        for job in list(self.jobs):
+            if job.key == key:
+                return job
+        raise NotFound("There is no job with this key.")
 
     def start_job(self, tag: str, bundle: Bundle) -> Job:
         """Add a job about a bundle."""
@@ -184,20 +206,54 @@ class Contents:
         self.environments = Environments(environments, self.processes)
         self._directory = directory
         self._users = users
-        self._processes_each = processes
+        self.processes_each = processes
         self._lock = threading.Lock()  # held to take a name
         self._numbers = map(str, itertools.count(1))
         self._deployments: list[threading.Thread] = []
 
     def create(self, name: str, owner: User) -> Content:
-        """Add a content item; raises Conflict when another one has the name."""
+        """Add a content item; raises Conflict when the owner has another one with the name."""
         with self._lock:
-            if any(content.name == name for content in self.items.values()):
-                raise Conflict(f"The name {name} is in use.")
+            self._check_name(name, owner)
             key = self._users.add_key(owner)
             content = Content(next(self._numbers), name, owner, key, self.url, self._directory)
             self.items[content.guid] = content
             return content
+
+    def rename(self, content: Content, name: str) -> None:
+        """Change a name; raises Conflict when the owner has another content item with it."""
+        with self._lock:
+            if name != content.name:
+                self._check_name(name, content.owner)
+                content.name = name
+
+    def _check_name(self, name: str, owner: User) -> None:
+        others = [item.name for item in list(self.items.values()) if item.owner is owner]
+        if name in others:
+            raise Conflict(f"The name {name} is in use.")
+
+    def set_vanity(self, content: Content, path: str, force: bool) -> None:
+        """Serve a content item below a path, too; raises ConnectError.
+
+        force: take the path from the one that has it.
+        """
+        if FORBIDDEN.match(path):
+            told = f"The vanity path {path[:50]} is reserved for the server."
+            raise ConnectError(Problem.VANITY_FORBIDDEN, told)
+        if not VANITY.fullmatch(path):
+            told = f"The vanity path {path[:50]} has more than letters, digits, '-', '_' and '/'."
+            raise ConnectError(Problem.BAD_PARAMETER, told)
+        with self._lock:
+            for other in list(self.items.values()):
+                if other is content or not other.vanity:
+                    continue
+                shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
+                if force and shorter == longer:
+                    other.vanity = None
+                elif longer.startswith(shorter):
+                    told = f"The vanity path {path} conflicts with {other.vanity}."
+                    raise ConnectError(Problem.VANITY_IN_USE, told)
+            content.vanity, content.vanity_created = path, now()
 
     def get(self, guid: str) -> Content:
         """Return a content item; raises NotFound."""
@@ -215,20 +271,33 @@ class Contents:
                 return content, content.vanity, None
         return None
 
-    def upload(self, content: Content, archive: BinaryIO) -> Bundle:
-        """Add a bundle; raises BadRequest, and keeps nothing then."""
+    def upload(
+        self,
+        content: Content,
+        archive: BinaryIO,
+        creator: User,
+        metadata: dict,
+        checksum: str | None = None,
+    ) -> Bundle:
+        """Add a bundle; raises ConnectError, and keeps nothing then.
+
+        metadata: where it comes from, as the client tells; checksum: the archive's MD5 in Base64.
+        """
+        data = archive.read()
+        if checksum not in (None, b64encode(hashlib.md5(data).digest()).decode()):
+            told = "The bundle's MD5 differs from X-Content-Checksum."
+            raise ConnectError(Problem.BAD_CHECKSUM, told)
         bundle_id = next(self._numbers)
         directory = content.directory / bundle_id
         directory.mkdir()
         try:
-            with (directory / "bundle.tar.gz").open("w+b") as copy:
-                shutil.copyfileobj(archive, copy)
-                copy.seek(0)
-                manifest = unpack(copy, directory / "files")
+            (directory / "bundle.tar.gz").write_bytes(data)
+            manifest = unpack(io.BytesIO(data), directory / "files")
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        bundle = Bundle(bundle_id, directory, manifest, self._processes_each)
+        bundle = Bundle(bundle_id, directory, manifest, creator, self.processes_each)
+        bundle.size, bundle.metadata = len(data), origin(data, metadata)
         content.bundles[bundle_id] = bundle
         return bundle
 
@@ -242,10 +311,8 @@ class Contents:
         return task
 
     def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
-        bundle.failure = ""
+        bundle.failure = failure = ""
         try:
-            for option in bundle.manifest.ignored:
-                task.say(f"{option} has no effect on a local Connect.")
             files = bundle.directory / "files"
             bundle.environment = self.environments.build(bundle.manifest, files, task.say)
             if activate:
@@ -253,8 +320,9 @@ class Contents:
                 task.say(f"Bundle {bundle.id} is active.")
         except (BuildError, HTTPException, OSError, ValueError) as error:
             bundle.failure = getattr(error, "description", None) or str(error)
-            task.say(content.problem)
-        task.finish(bundle.failure)
+            failure = content.explain(bundle)
+            task.say(failure)
+        task.finish(failure)
 
     @contextmanager
     def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:
@@ -305,6 +373,14 @@ class Contents:
             raise
         bundle.failure = ""
         return app
+
+    def delete_bundle(self, content: Content, bundle: Bundle) -> None:
+        """Remove a bundle and its files; raises ConnectError for the active one."""
+        if bundle is content.active:
+            raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
+        content.bundles.pop(bundle.id, None)
+        bundle.stop()
+        shutil.rmtree(bundle.directory, ignore_errors=True)
 
     def delete(self, content: Content) -> None:
         """Remove a content item and its files, and stop its apps at once."""

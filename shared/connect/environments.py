@@ -17,8 +17,11 @@ from uv import find_uv_bin
 from .bundles import Manifest
 from .processes import Processes
 
-# An option such as -r, a path or a URL: what it installs may depend on the bundle's other files.
-REFERS_TO_FILES = re.compile(r"^\s*-|/", re.MULTILINE)
+# An option such as -r, a path or a URL, outside of a comment: what it installs may depend on the
+# bundle's other files.
+REFERS_TO_FILES = re.compile(r"^\s*-(?!-hash)|^[^#\n]*(?:/|\.whl\b)", re.MULTILINE)
+# What uv says of requirements that exclude each other, without what they then imply.
+CONFLICT = re.compile(r"Because (.+?)(?: and you require [^,;]+)?, we can conclude")
 PYTHON = "bin/python"
 UV = find_uv_bin()  # not in threads, where it can fail
 
@@ -71,7 +74,7 @@ class Environments:
         """Build aside, then rename: a directory with the final name is always complete."""
         with tempfile.TemporaryDirectory(prefix="new-", dir=self._directory) as aside:
             new = f"{aside}/environment"
-            venv = ["venv", "--relocatable", "--no-project", "--python", manifest.requires, new]
+            venv = ["venv", "--relocatable", "--python", manifest.requires, new]
             # Connect, too, adds its own WSGI server to the requirements.
             install = ["pip", "install", "--python", new, "waitress", "-r", manifest.requirements]
             for command in (venv, install):
@@ -93,11 +96,11 @@ class Environments:
         """Run uv and yield its lines; raises BuildError."""
         # A package's build must not see a server's key.
         kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
-        plain = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-        env = {**kept, **plain, **variables}
+        env = {**kept, "UV_PYTHON_DOWNLOADS": "never", **variables}
         try:
             yield from self._processes.run([UV, *arguments], cwd=cwd, env=env)
         except subprocess.CalledProcessError as error:
-            # uv draws its causes as a tree of several lines.
-            reason = " ".join(line.strip(" ×╰─▶│") for line in error.output.splitlines())
-            raise BuildError(f"The environment cannot be built: {reason}") from None
+            text = " ".join(error.output.split())
+            conflict = CONFLICT.search(text)
+            # Its progress comes first.
+            raise BuildError(conflict[1] if conflict else text.split("error: ", 1)[-1]) from None

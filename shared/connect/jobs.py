@@ -1,5 +1,6 @@
 """Builds and processes, each a job with a log of its own."""
 
+import itertools
 import secrets
 from collections import deque
 from datetime import datetime, timezone
@@ -8,6 +9,7 @@ from typing import NamedTuple
 LINES = 10_000  # of a log; older ones go
 BUILD = "python_restore"  # the tags of Connect's jobs
 PROCESS = "run_python_api"
+numbers = map(str, itertools.count(1))
 
 
 class Entry(NamedTuple):
@@ -22,6 +24,7 @@ class Job:
     """A build or a process of a bundle, in progress or ended."""
 
     def __init__(self, tag: str, bundle_id: str) -> None:
+        self.number = next(numbers)
         self.key = secrets.token_hex(8)
         self.tag = tag
         self.bundle_id = bundle_id

@@ -28,11 +28,14 @@ class Processes:
         guarded = [sys.executable, "-S", str(GUARD), *command]
         options |= {"stdin": subprocess.PIPE, "start_new_session": True}
         with self._lock:
-            if self._closed:
-                raise ServiceUnavailable("The server is stopping.")
+            self._check_open()
             process = subprocess.Popen(guarded, **options)
             self._running.add(process)
             return process
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServiceUnavailable("The server is stopping.")
 
     def run(self, command: list[str], **options) -> Iterator[str]:
         """Run a command and yield its lines, stderr included.
@@ -48,6 +51,7 @@ class Processes:
                 output += line
                 yield line.rstrip()
             if code := process.wait():
+                self._check_open()  # else this is why it failed
                 raise subprocess.CalledProcessError(code, command, output)
         finally:
             process.stdout.close()

@@ -1,10 +1,13 @@
 """Passes requests to the apps, below their mounts and with the visitor's credentials."""
 
 import contextlib
+import http.client
 import string
+from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, abort, redirect, request, session
+from waitress.channel import ClientDisconnected
 from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
 
@@ -42,13 +45,21 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
             body = request.stream if request.content_length else None
             connection.request(request.method, target, body, dict(sent))
             answer = stack.enter_context(connection.getresponse())
-            # As it comes, which `read` does not.
-            chunks = iter(lambda: answer.read1(CHUNK), b"")
-            response = Response(chunks, f"{answer.status} {answer.reason}")
+            response = Response(body_of(answer), f"{answer.status} {answer.reason}")
             response.headers = Headers(answer.getheaders())
             remove_hop_by_hop_headers(response.headers)
             response.call_on_close(stack.pop_all().close)
         return response
+
+
+def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the body as it comes, which `read` does not."""
+    try:
+        while chunk := answer.read1(CHUNK):
+            yield chunk
+    except (OSError, http.client.HTTPException):
+        # waitress then breaks off as it does for a client that is gone, without a traceback.
+        raise ClientDisconnected from None
 
 
 def refuse(content: Content, user: User | None, target: str) -> Response:

@@ -4,14 +4,32 @@ Runs in the bundle's directory. Once the app listens, writes its process id and 
 file descriptor. Uses the standard library and waitress only.
 """
 
+import importlib
 import logging
 import os
-import pkgutil
 import sys
 
 # Connect runs Flask under bjoern, which has one thread: see posit-dev/publisher#793.
 THREADS = 1
 MOUNT_HEADER = "Connect-Mount"  # tells the app's mount, which differs between requests
+OBJECTS = ("app", "application")
+FACTORIES = ("create_app", "make_app")
+
+
+def load(entrypoint):
+    """Import the WSGI app of MODULE:OBJECT, or MODULE, where MODULE may be a file.
+
+    Without an object, Connect looks for these names, in this order: see posit-dev/publisher.
+    """
+    name, _, wanted = entrypoint.partition(":")
+    module = importlib.import_module(name.removesuffix(".py"))
+    if wanted:
+        return getattr(module, wanted)
+    found = next((name for name in OBJECTS + FACTORIES if hasattr(module, name)), None)
+    if found is None:
+        raise AttributeError(f"{name} has none of {', '.join(OBJECTS + FACTORIES)}")
+    value = getattr(module, found)
+    return value() if found in FACTORIES else value
 
 
 def mounted(app):
@@ -31,8 +49,7 @@ def main() -> None:
     ready = int(sys.argv[2])
     os.set_inheritable(ready, False)  # not for what the app starts
     sys.path[0] = os.getcwd()
-    module, _, name = sys.argv[1].partition(":")
-    app = pkgutil.resolve_name(f"{module}:{name or 'app'}")
+    app = load(sys.argv[1])
     from waitress import create_server
 
     # It warns of each request that waits for the thread.

@@ -18,6 +18,7 @@ from werkzeug.wsgi import get_host
 from . import bundles
 from .api import create_api
 from .contents import Contents
+from .errors import error_record
 from .pages import Links, create_pages
 from .proxy import add_proxy
 from .users import Users
@@ -123,9 +124,7 @@ class LocalConnect:
             if not request.path.startswith("/__api__/"):
                 plain = {"Content-Type": "text/plain; charset=utf-8"}
                 return f"{error.description}\n", error.code, plain
-            # 30 is what `verify_api_key_response` in the client's api.py reads; others are invented.
-            code = 30 if error.code == 401 else error.code
-            return {"code": code, "error": error.description}, error.code
+            return error_record(error), error.code
 
         add_proxy(app, self.contents, self.users, guids)
         app.register_blueprint(create_api(self.contents, self.users))

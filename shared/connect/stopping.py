@@ -9,6 +9,7 @@ import signal
 
 # Unlike an Event, it can be used in a handler that interrupts itself.
 _reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+PARENT = os.getppid()  # now: it may have ended when `wait` is called
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 for number in SIGNALS:
     signal.signal(number, lambda *_: stop())
@@ -21,9 +22,8 @@ def stop(reason: str = "") -> None:
 
 def wait() -> str:
     """Return why to stop: empty after a signal, or when the process that started this one ends."""
-    parent = os.getppid()
     # tox does not pass on the signal that ends it.
-    while os.getppid() == parent:
+    while os.getppid() == PARENT:
         try:
             return _reasons.get(timeout=1)
         except queue.Empty:

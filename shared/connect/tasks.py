@@ -5,8 +5,6 @@ import uuid
 
 from .jobs import Job
 
-FAILURE = {"type": "build-failed-error", "data": "An error occurred while building your content."}
-
 
 class Task:
     """A deployment in progress or finished; its lines are also those of its job."""
@@ -50,5 +48,5 @@ class Task:
                 "finished": self._error is not None,
                 "code": 1 if self._error else 0,
                 "error": self._error or "",
-                "result": FAILURE if self._error else None,
+                "result": None,  # as for all deployments
             }

@@ -6,9 +6,12 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import Unauthorized
+
+from .jobs import now
 
 # Also as one of several values, which a server joins with commas.
 KEY = re.compile(r"(?:^|,)\s*key\s+([^\s,]*)", re.IGNORECASE)
@@ -36,6 +39,7 @@ class User:
     groups: tuple[Group, ...] = ()
     role: str = "viewer"
     guid: str = field(default_factory=new_guid)
+    created: datetime = field(default_factory=now)
 
     def credentials(self, guids: bool) -> str:
         """The value of RStudio-Connect-Credentials: JSON in UTF-8, as Connect sends it.

@@ -8,7 +8,9 @@ import pytest
 from shared.connect.server import LocalConnect
 from shared.harness.client import private_client
 from shared.harness.publication import kept_environments
-from tests.connect.support import deploy, make_bundle
+from tests.connect.support import deploy_bundle, make_bundle
+
+USERS = [("josé", ["équipe", "lecteurs"])]
 
 
 @pytest.fixture(scope="session")
@@ -19,18 +21,12 @@ def environments(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(environments):
-    """A running local Connect."""
-    with LocalConnect(environments=environments) as server:
+    """A running local Connect, with a user besides `admin`."""
+    with LocalConnect(environments=environments, users=USERS) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
-def jose(server):
-    """The API key of a user whose name is not ASCII."""
-    return server.users.add_key(server.users.create("josé", ["équipe", "lecteurs"]))
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rsconnect(server):
     """The client in a home of its own, which knows the server as `local`."""
     with private_client() as client:
@@ -38,12 +34,31 @@ def rsconnect(server):
         yield client
 
 
+def key_client(server, name, path="/"):
+    """An HTTP client with the key of a user, below a path."""
+    headers = {"Authorization": f"Key {server.api_keys[name]}"}
+    return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def publisher(server):
+    """An HTTP client of the API, with the key of `admin`."""
+    with key_client(server, "admin", "/__api__/v1/") as publisher:
+        yield publisher
+
+
 @pytest.fixture
-def visitor(server):
-    """An HTTP client with the key of the contents' owner."""
-    headers = {"Authorization": f"Key {server.api_key}"}
-    with httpx.Client(base_url=server.url, headers=headers, timeout=60) as visitor:
-        yield visitor
+def owner(server):
+    """An HTTP client with the key of `admin`, who owns all content."""
+    with key_client(server, "admin") as owner:
+        yield owner
+
+
+@pytest.fixture
+def viewer(server):
+    """An HTTP client with the key of a user who owns nothing."""
+    with key_client(server, "josé") as viewer:
+        yield viewer
 
 
 @pytest.fixture
@@ -51,15 +66,6 @@ def stranger(server):
     """An HTTP client without a key."""
     with httpx.Client(base_url=server.url, timeout=60) as stranger:
         yield stranger
-
-
-@pytest.fixture(scope="session")
-def publisher(server):
-    """An HTTP client below /__api__/v1/, with the key."""
-    headers = {"Authorization": f"Key {server.api_key}"}
-    url = f"{server.url}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
-        yield publisher
 
 
 @pytest.fixture
@@ -74,13 +80,21 @@ def content(publisher, request):
 @pytest.fixture
 def own_echo(publisher, content):
     """A content item with the echo app, for a test that changes it."""
-    deploy(publisher, content, make_bundle())
+    deploy_bundle(publisher, content, make_bundle())
     return content
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def public_echo(publisher, own_echo):
+    """A content item with the echo app, which everybody may see."""
+    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": "all"})
+    return own_echo
+
+
+@pytest.fixture(scope="module")
 def echo(publisher):
     """A content item with the echo app, which the tests only ask."""
     content = publisher.post("content", json={"name": "echo"}).json()
-    deploy(publisher, content, make_bundle())
-    return content
+    deploy_bundle(publisher, content, make_bundle())
+    yield content
+    publisher.delete(f"content/{content['guid']}")

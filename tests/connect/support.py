@@ -4,27 +4,27 @@ import io
 import json
 import re
 import tarfile
+import time
 from pathlib import Path
 
-ECHO = Path(__file__).with_name("echo.py").read_text(encoding="utf-8")
+ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
 
 
-def echo(version="1"):
+def echo_source(version):
     """The source of the echo app, which tells this version."""
     return ECHO.replace('VERSION = "1"', f'VERSION = "{version}"')
 
 
-def make_bundle(files=None, members=(), **changes):
+def make_bundle(files=None, members=(), entrypoint="app:app", **changes):
     """The bytes of a bundle: files by name, more members of the archive, changes to the manifest."""
     files = {"requirements.txt": "", "app.py": ECHO, **(files or {})}
-    files = {name: text for name, text in files.items() if text is not None}
     python = {
         "version": "3.11.0",
         "package_manager": {"name": "pip", "package_file": "requirements.txt"},
     }
     manifest = {
         "version": 1,
-        "metadata": {"appmode": "python-api", "entrypoint": "app:app"},
+        "metadata": {"appmode": "python-api", "entrypoint": entrypoint},
         "python": python,
         "files": {name: {"checksum": ""} for name in files},
         **changes,
@@ -36,7 +36,7 @@ def make_bundle(files=None, members=(), **changes):
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))
         for member in members:
-            tar.addfile(member, io.BytesIO(b"\0" * member.size))
+            tar.addfile(member)
     return archive.getvalue()
 
 
@@ -46,17 +46,17 @@ def example_bundle(example):
     return make_bundle({name: (example.path / name).read_text(encoding="utf-8") for name in names})
 
 
-def deploy(publisher, content, bundle, **options):
+def deploy_bundle(publisher, content, bundle, **options):
     """Upload a bundle and deploy it; return its id, and the last report of the task."""
     url = f"content/{content['guid']}"
     uploaded = publisher.post(f"{url}/bundles", content=bundle)
-    assert uploaded.status_code == 200, uploaded.text
+    assert uploaded.is_success, uploaded.text
     body = {"bundle_id": uploaded.json()["id"], **options}
     task = publisher.post(f"{url}/deploy", json=body).json()["task_id"]
-    return uploaded.json()["id"], finished(publisher, task)
+    return uploaded.json()["id"], follow_task(publisher, task)
 
 
-def finished(publisher, task_id):
+def follow_task(publisher, task_id):
     """Wait for a task; return its last report, with all of its output."""
     output, task = [], {"finished": False, "last": 0}
     while not task["finished"]:
@@ -66,22 +66,27 @@ def finished(publisher, task_id):
     return {**task, "output": output}
 
 
-def ask(visitor, content, path="", **options):
+def ask_echo(client, content, path="", **options):
     """What the echo app tells of a request."""
-    response = visitor.get(content["content_url"] + path, **options)
+    response = client.get(content["content_url"] + path, **options)
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def linked_from(visitor, url):
-    """What the index links to in the element that a dashboard's URL names; without scripts."""
+def linked_from(client, url):
+    """Where the element of the index leads that a dashboard's URL names; without scripts."""
     page, _, fragment = url.partition("#")
-    return re.search(f'id="{fragment}" href="([^"]+)"', visitor.get(page).text)[1]
+    return re.search(f'id="{fragment}" href="([^"]+)"', client.get(page).text)[1]
 
 
-def read_log(visitor, content):
-    """The log of a content, from the URL that the client prints."""
-    return visitor.get(linked_from(visitor, f"{content['dashboard_url']}/logs")).text
+def read_log(client, content, wanted=""):
+    """The log of a content, from the URL that the client prints, once it has a wanted text."""
+    url = linked_from(client, f"{content['dashboard_url']}/logs")
+    began, log = time.monotonic(), client.get(url)
+    while wanted not in log.text:
+        assert time.monotonic() < began + 30, f"{wanted!r} is not in the log:\n{log.text}"
+        log = client.get(url)
+    return log.text
 
 
 def write_app(directory, app=ECHO, requirements=""):

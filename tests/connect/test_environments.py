@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.connect.bundles import unpack
-from shared.connect.environments import Environments
+from shared.connect.environments import REFERS_TO_FILES, BuildError, Environments
 from shared.connect.processes import Processes
-from tests.connect.support import deploy, make_bundle
+from tests.connect.support import deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
 
@@ -22,9 +23,11 @@ def build(tmp_path):
     """Builds the environment of a bundle's files, as a server that has just started."""
     with contextlib.closing(Processes()) as processes:
 
-        def build(name, **files):
+        def build(name, requires=None, **files):
             directory = tmp_path / name
-            manifest = unpack(io.BytesIO(make_bundle(files)), directory)
+            environment = {"python": {"requires": requires}} if requires else {}
+            bundle = make_bundle(files, environment=environment)
+            manifest = unpack(io.BytesIO(bundle), directory)
             lines = []
             environments = Environments(tmp_path / "environments", processes)
             return environments.build(manifest, directory, lines.append), lines
@@ -56,6 +59,45 @@ def test_requirements_that_refer_to_files_depend_on_them(build):
     assert (packages(first), packages(second)) == (["iniconfig", "waitress"], ["six", "waitress"])
 
 
+REQUIREMENTS = {
+    "flask>=3": False,
+    "flask>=3  # see https://example.com/a": False,
+    "# ./not/used\nflask": False,
+    "flask==3.0 \\\n    --hash=sha256:abc": False,
+    "-r more.txt": True,
+    "  --requirement=more.txt": True,
+    "-e .": True,
+    "flask\n./package  # ours": True,
+    "package-1.0-py3-none-any.whl": True,
+    "package @ git+https://example.com/a#egg=package": True,
+}
+
+
+@pytest.mark.parametrize(("text", "refers"), REQUIREMENTS.items(), ids=repr)
+def test_only_paths_urls_and_options_refer_to_files(text, refers):
+    assert bool(REFERS_TO_FILES.search(text)) is refers
+
+
+def test_comment_does_not_make_an_environment_depend_on_files(build):
+    files = {"requirements.txt": "iniconfig  # or python/cpython"}
+    first, _ = build("a", **files)
+    second, lines = build("b", **files, **{"unrelated.txt": ""})
+    assert first == second and "Using environment" in lines[0]
+
+
+def test_constraint_is_part_of_what_environments_share(build):
+    first, _ = build("a", requires=">=3.10")
+    second, _ = build("b", requires=">=3.9")
+    assert first.python != second.python
+
+
+def test_programs_of_an_environment_run(build):
+    """Apps find them in PATH."""
+    environment, _ = build("a", **{"requirements.txt": "waitress"})
+    told = subprocess.check_output([environment.python.with_name("waitress-serve"), "--help"])
+    assert b"Usage" in told
+
+
 def test_environment_that_has_lost_its_python_is_built_again(build):
     first, _ = build("a")
     first.python.unlink()
@@ -66,12 +108,26 @@ def test_environment_that_has_lost_its_python_is_built_again(build):
     assert packages(build("c")[0]) == ["waitress"]
 
 
-def test_constraint_that_no_python_meets_is_reported(publisher, visitor, content):
+FAILURES = {
+    "no-such-package-0q": "no-such-package-0q was not found in the package registry",
+    "iniconfig==99": "there is no version of iniconfig==99",
+    "six<1\nsix>1": "you require six<1 and six>1",
+}
+
+
+@pytest.mark.parametrize(("requirements", "reason"), FAILURES.items(), ids=repr)
+def test_requirement_that_cannot_be_installed_is_reported(build, requirements, reason):
+    """In one line, without the progress of uv."""
+    with pytest.raises(BuildError, match=f"^{re.escape(reason)}$"):
+        build("a", **{"requirements.txt": requirements})
+
+
+def test_constraint_that_no_python_meets_is_reported(publisher, owner, content):
     requires = {"python": {"requires": ">=3.99"}}
-    _, task = deploy(publisher, content, make_bundle(environment=requires))
+    _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
     assert task["code"] == 1
     assert "No interpreter found for Python >=3.99" in task["error"]
-    assert visitor.get(content["content_url"]).status_code == 404
+    assert owner.get(content["content_url"]).status_code == 404
 
 
 def test_python_meets_the_constraint(server, publisher, content):
@@ -79,7 +135,7 @@ def test_python_meets_the_constraint(server, publisher, content):
     found = {version.rpartition(".")[0] for version in server.contents.environments.pythons()}
     wanted = max(found - {own}, key=lambda v: int(v.partition(".")[2]), default=own)
     requires = {"python": {"requires": f"=={wanted}.*"}}
-    _, task = deploy(publisher, content, make_bundle(environment=requires))
+    _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
     assert task["code"] == 0, task["output"]
     record = publisher.get(f"content/{content['guid']}").json()
     assert record["py_version"].startswith(f"{wanted}.")

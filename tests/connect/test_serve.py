@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 
 import httpx
@@ -14,8 +13,7 @@ import psutil
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.connect.server import CannotStart, LocalConnect
-from tests.connect.support import ask, deploy, make_bundle
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
 SERVE = ["-m", "shared.commands.serve", "--port", "0"]
@@ -35,7 +33,12 @@ def start(temporary):
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
-    options = {"env": {**os.environ, **variables}, "encoding": "utf-8", "timeout": 60}
+    options = {
+        "env": {**os.environ, **variables},
+        "encoding": "utf-8",
+        "timeout": 60,
+        "echo": False,
+    }
     with contextlib.ExitStack() as stack:
 
         def start(*arguments, cwd=ROOT):
@@ -63,6 +66,7 @@ def check_stops(process, temporary):
     that one interrupts the handler of another, and one more after the last line.
     """
     children = descendants(process)
+    process.sendintr()  # to all of the terminal's processes
     for number in (*[signal.SIGINT] * 100, signal.SIGTERM):
         process.kill(number)
     rest = until(process, "Stopped.")
@@ -120,9 +124,56 @@ def test_server_stops_with_the_process_that_started_it(start):
     until(process, "Stopped.")
 
 
+def test_server_stops_when_that_process_has_ended_already(start):
+    """Before it waits."""
+    waiting = "from shared.connect import stopping; import os; "
+    waiting += "os.kill(os.getppid(), 9); print('Stopped.', stopping.wait())"
+    run = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]]); input()"
+    process = start("-c", run, "-c", run, "-c", waiting)
+    until(process, "Stopped.")
+
+
 def test_help_of_the_server(start):
     told = start(*SERVER, "--help").read()
-    assert "--port" in told and "--environments" in told
+    options = ("--port", "--address", "--environments", "--user", "--guids", "--processes")
+    assert all(option in told for option in options)
+
+
+def test_options_of_the_server(start, environments):
+    """Users, whose keys it prints, processes and GUIDs."""
+    options = ("--user", "ada:editors,admins", "--user", "bob", "--processes", "2", "--guids")
+    process = start(*SERVER, "--environments", environments, *options)
+    told = until(process, "Ctrl-C stops it.")
+    assert "the-key" not in told
+    url = re.search(r"http://\S+/", told)[0]
+    keys = dict(re.findall(r"API key of (\w+): (\w{32})", told))
+    keys["admin"] = "the-key"
+    users = {}
+    for name, key in keys.items():
+        headers = {"Authorization": f"Key {key}"}
+        api = f"{url}__api__/v1/"
+        with httpx.Client(base_url=api, headers=headers, timeout=60) as client:
+            users[name] = client.get("user").json()
+            if name == "admin":
+                content = client.post("content", json={"name": "echo"}).json()
+                deploy_bundle(client, content, make_bundle())
+                told = [ask_echo(client, content) for _ in range(3)]
+    assert [user["username"] for user in users.values()] == ["ada", "bob", "admin"]
+    assert [user["user_role"] for user in users.values()] == ["viewer", "viewer", "administrator"]
+    first, second, third = (t["pid"] for t in told)
+    assert first == third != second
+    assert users["admin"]["guid"] in told[0]["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+
+
+WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")]
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG)
+def test_wrong_option_is_one_line_after_the_usage(start, option, value):
+    process = start(*SERVER, option, value)
+    *usage, line = process.read().splitlines()
+    assert usage[0].startswith("usage:") and option in line and "Traceback" not in line
+    assert process.wait() == 2
 
 
 SLOW_BUILD = (
@@ -140,8 +191,8 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     headers = {"Authorization": "Key the-key"}
     with httpx.Client(base_url=url, headers=headers) as publisher:
         echo = publisher.post("content", json={"name": "echo"}).json()
-        deploy(publisher, echo, make_bundle())
-        running = ask(publisher, echo)["pid"]
+        deploy_bundle(publisher, echo, make_bundle())
+        running = ask_echo(publisher, echo)["pid"]
         slow = publisher.post("content", json={"name": "slow"}).json()["guid"]
         bundle_id = publisher.post(f"content/{slow}/bundles", content=bundle).json()["id"]
         publisher.post(f"content/{slow}/deploy", json={"bundle_id": bundle_id})
@@ -153,18 +204,13 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
 
 
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
-    for option, value in (("--port", server.port), ("--environments", __file__)):
+    wrong = [("--port", server.port, server.port), ("--port", 99999, "0-65535")]
+    for option, value, told in (*wrong, ("--environments", __file__, __file__)):
         process = start(*SERVE, option, value)
         (line,) = process.read().splitlines()
-        assert str(value) in line and "Choose another --port, --environments" in line
+        assert str(told) in line and "Choose another --port, --environments" in line
         assert process.wait() == 1
         assert list(temporary.iterdir()) == []
-
-
-def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", "/proc")
-    with pytest.raises(CannotStart, match=r"/proc/.*TMPDIR"):
-        LocalConnect()
 
 
 def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
@@ -175,15 +221,6 @@ def test_failed_deployment_ends_with_one_line(start, environments, temporary, tm
     (copy / "README.md").write_text(readme.replace("app:app", "app:nope"), encoding="utf-8")
     process = start(*SERVE, "--environments", environments, cwd=copy)
     last = process.read().splitlines()[-1]
-    assert re.fullmatch(r"\S+-example cannot be deployed: AttributeError: .*'nope'", last)
+    assert re.fullmatch(r"\S+-example cannot be deployed: .*AttributeError: .*'nope'", last)
     assert process.wait() == 1
     assert list(temporary.iterdir()) == []
-
-
-def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with LocalConnect(environments=environments) as server:
-        assert httpx.get(server.url).status_code == 200
-    assert list(tmp_path.iterdir()) == []
-    with socket.socket() as again:
-        again.bind(("127.0.0.1", server.port))

@@ -1,0 +1,54 @@
+"""What can be wrong with a request to the API, in Connect's own numbers."""
+
+from enum import Enum
+
+from werkzeug.exceptions import HTTPException
+
+
+class Problem(Enum):
+    """The HTTP status of the answer, and the code in it: `APIErrorCode` in Connect's API reference.
+
+    Where the reference has no status for a code, it is the one that users report: 409 for
+    DUPLICATE_NAME (rstudio/pins-r#289), 403 for NO_VIEW (posit-dev/connect-extensions#166).
+    """
+
+    BAD_REQUEST = 400, 2
+    NO_OBJECT = 404, 4
+    BAD_NAME = 400, 5
+    NO_VIEW = 403, 19
+    NOT_PERMITTED = 403, 22
+    SIGN_IN_FIRST = 401, 24
+    BAD_PARAMETER = 400, 25
+    DUPLICATE_NAME = 409, 26
+    NO_BUNDLE = 400, 28
+    BAD_KEY = 401, 30
+    BAD_MANIFEST = 400, 38
+    VANITY_IN_USE = 409, 51
+    VANITY_FORBIDDEN = 400, 52
+    ACTIVE_BUNDLE = 400, 75
+    BAD_BODY = 400, 87
+    BAD_CHECKSUM = 400, 104
+    BAD_ACCESS_TYPE = 400, 117
+    BAD_TITLE = 400, 122
+    BAD_DESCRIPTION = 400, 123
+    BAD_ARCHIVE = 400, 135
+    NO_TASK = 404, 141
+    DUPLICATE_VARIABLE = 400, 149
+    BAD_INCLUDE = 400, 161
+    EMPTY_VARIABLE_NAME = 400, 266
+    NOT_IMPLEMENTED = 501, 1  # which a real server does not answer
+
+
+class ConnectError(HTTPException):
+    """An HTTP error with a code of Connect's, and one line that says what is wrong."""
+
+    def __init__(self, problem: Problem, description: str) -> None:
+        super().__init__(description)
+        self.code, self.number = problem.value
+
+
+def error_record(error: HTTPException) -> dict:
+    """Return the body of the API's answer to an error; Werkzeug's own have their status only."""
+    default = {401: 30, 403: 22, 404: 4, 409: 26}.get(error.code, 1 if error.code >= 500 else 2)
+    number = getattr(error, "number", default)
+    return {"code": number, "error": error.description, "payload": None}

@@ -1,0 +1,172 @@
+"""Who may see a content, how visitors sign in, and what of that the app is told."""
+
+import json
+
+import pytest
+
+from shared.connect.server import LocalConnect
+from tests.connect.conftest import key_client
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+
+pytestmark = pytest.mark.local
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def credentials_of(told):
+    """The value of the header that tells the app of a visitor, None without one."""
+    header = told["environ"].get("HTTP_RSTUDIO_CONNECT_CREDENTIALS")
+    # WSGI decodes the header's bytes as Latin-1, PEP 3333.
+    return header and json.loads(header.encode("latin-1"))
+
+
+@pytest.mark.parametrize("access", [None, "acl", "logged_in", "all"])
+def test_access_type_says_who_sees_content(publisher, owner, viewer, stranger, own_echo, access):
+    """Also its drafts."""
+    if access:
+        publisher.patch(f"content/{own_echo['guid']}", json={"access_type": access})
+    draft, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    for path in ("", f"_bundle{draft}/"):
+        url = own_echo["content_url"] + path
+        codes = [client.get(url).status_code for client in (owner, viewer, stranger)]
+        assert codes == {
+            None: [200, 403, 401],
+            "acl": [200, 403, 401],
+            "logged_in": [200, 200, 401],
+            "all": [200, 200, 200],
+        }.get(access)
+
+
+def test_refusal_says_why_in_one_line(viewer, stranger, echo):
+    assert "send an API key" in stranger.get(echo["content_url"]).text
+    assert viewer.get(echo["content_url"]).text == "josé may not see this content: it is admin's.\n"
+    posted = stranger.post(echo["content_url"], headers=PAGE)
+    assert (posted.status_code, posted.text.count("\n")) == (401, 1)
+
+
+def test_browser_signs_in_and_comes_back(server, stranger, echo):
+    wanted = f"{echo['content_url']}a%20b//?c=%26&d"
+    sent = stranger.get(wanted, headers=PAGE)
+    assert sent.status_code == 302
+    page = stranger.get(sent.headers["location"])
+    assert page.status_code == 200 and 'name="user" value="admin"' in page.text
+    form = {"user": "admin", "next": page.url.params["next"]}
+    back = stranger.post("/sign-in", data=form, headers={"Origin": server.url})
+    assert (back.status_code, back.headers["location"]) == (303, wanted)
+    assert stranger.get(wanted, headers=PAGE).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["//evil.example/", "https://evil.example", "/\\evil.example", "/\t/evil.example", "@evil", ""],
+)
+def test_signing_in_leads_to_no_other_site(server, stranger, wanted):
+    form, origin = {"user": "admin", "next": wanted}, {"Origin": server.url}
+    sent = stranger.post("/sign-in", data=form, headers=origin)
+    assert sent.headers["location"].startswith(f"{server.url}/")
+
+
+def test_only_forms_of_this_server_sign_in_its_users(server, stranger, public_echo):
+    form, origin = {"user": "josé"}, {"Origin": server.url}
+    foreign = stranger.post("/sign-in", data=form, headers={"Origin": "http://evil.example"})
+    assert foreign.status_code == stranger.post("/sign-in", data=form).status_code == 403
+    assert stranger.post("/sign-in", data={"user": "nobody"}, headers=origin).status_code == 400
+    assert credentials_of(ask_echo(stranger, public_echo)) is None
+    cookie = stranger.post("/sign-in", data=form, headers=origin).headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    assert credentials_of(ask_echo(stranger, public_echo))["user"] == "josé"
+    # The session is for content only: a page of an app cannot deploy.
+    assert stranger.get("/__api__/v1/user").status_code == 401
+    stranger.post("/sign-out", headers=origin)
+    assert credentials_of(ask_echo(stranger, public_echo)) is None
+
+
+def test_session_of_another_server_does_not_sign_in(server, stranger, environments, echo):
+    with LocalConnect(environments=environments) as other:
+        form, origin = {"user": "admin"}, {"Origin": other.url}
+        stranger.post(f"{other.url}/sign-in", data=form, headers=origin)
+        session = stranger.cookies[f"connect-{other.port}"]
+    cookie = {"Cookie": f"connect-{server.port}={session}"}
+    assert stranger.get(echo["content_url"], headers=cookie).status_code == 401
+
+
+def test_odd_cookie_of_another_app_does_not_sign_out(server, stranger, echo):
+    stranger.post("/sign-in", data={"user": "admin"}, headers={"Origin": server.url})
+    session = stranger.cookies[f"connect-{server.port}"]
+    odd = f'a[b]={{"x": 1}}; "; connect-{server.port}={session}; c=d'
+    told = ask_echo(stranger, echo, headers={"Cookie": odd})
+    assert credentials_of(told)["user"] == "admin"
+    assert told["environ"]["HTTP_COOKIE"] == odd
+
+
+@pytest.mark.parametrize("name", ["rstudio-connect-credentials", "RStudio_Connect-Credentials"])
+def test_credentials_cannot_be_forged(viewer, stranger, public_echo, name):
+    forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
+    assert credentials_of(ask_echo(stranger, public_echo, headers=forged)) is None
+    told = ask_echo(viewer, public_echo, headers=forged)
+    assert credentials_of(told) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
+
+
+def test_app_is_told_guids_with_that_option(environments):
+    users = [("ada", ["editors", "admins"]), ("admin", ["admins"])]
+    with LocalConnect(environments=environments, users=users, guids=True) as server:
+        with key_client(server, "admin", "/__api__/v1/") as publisher:
+            content = publisher.post("content", json={"name": "guids"}).json()
+            publisher.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
+            deploy_bundle(publisher, content, make_bundle())
+            admin = credentials_of(ask_echo(publisher, content))
+        with key_client(server, "ada") as client:
+            ada = credentials_of(ask_echo(client, content))
+        assert ada["user"] == server.users.by_name["ada"].guid
+        editors, admins = (server.users.groups[name].guid for name in ("editors", "admins"))
+        assert (ada["groups"], admin["groups"]) == ([editors, admins], [admins])
+        assert len({editors, admins, ada["user"], admin["user"]}) == 4
+
+
+KEYS = [
+    [("Authorization", "Key {}")],
+    [("AUTHORIZATION", "key {}")],
+    [("Authorization", "KEY\t{}")],
+    [("Authorization", "Basic abc"), ("Authorization", "Key {}")],
+    [("X-RSC-Authorization", "Key {}")],
+    [("x-rsc-authorization", "kEY  {}"), ("Authorization", "Key {}")],
+]
+
+
+@pytest.mark.parametrize("headers", KEYS, ids=str)
+def test_key_says_who_asks_and_does_not_reach_the_app(server, stranger, echo, headers):
+    headers = [(name, value.format(server.api_key)) for name, value in headers]
+    told = ask_echo(stranger, echo, headers=headers)
+    assert credentials_of(told)["user"] == "admin"
+    assert server.api_key not in json.dumps(told)
+    assert stranger.get("/__api__/v1/user", headers=headers).json()["username"] == "admin"
+
+
+@pytest.mark.parametrize("name", ["X_RSC_Authorization", "X-RSC_Authorization"])
+def test_key_in_a_header_with_underscores_counts_for_nothing(server, viewer, public_echo, name):
+    told = ask_echo(viewer, public_echo, headers={name: f"Key {server.api_key}"})
+    assert credentials_of(told)["user"] == "josé"
+    assert server.api_key not in json.dumps(told)
+
+
+def test_app_gets_an_authorization_of_its_own(server, stranger, echo):
+    headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": "Bearer its-own"}
+    told = ask_echo(stranger, echo, headers=headers)["environ"]
+    assert told["HTTP_AUTHORIZATION"] == "Bearer its-own"
+    assert "HTTP_X_RSC_AUTHORIZATION" not in told
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-RSC-Authorization"])
+def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo, name):
+    refused = stranger.get(public_echo["content_url"], headers={name: "Key wrong"})
+    assert (refused.status_code, refused.text) == (401, "The API key is not valid.\n")
+
+
+@pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24), ("", 24)])
+def test_api_needs_a_key(stranger, publisher, own_echo, key, code):
+    """30 is what `verify_api_key_response` in the client's api.py reads."""
+    bundle, task = deploy_bundle(publisher, own_echo, make_bundle())
+    content = f"content/{own_echo['guid']}"
+    for path in ("user", content, f"{content}/bundles/{bundle}/download", f"tasks/{task['id']}"):
+        response = stranger.get(f"/__api__/v1/{path}", headers={"Authorization": key})
+        assert (response.status_code, response.json()["code"]) == (401, code), path
+        assert publisher.get(path).status_code == 200

@@ -1,0 +1,94 @@
+"""Bundles are unpacked and kept; a bad one is refused in one line, and leaves nothing."""
+
+import io
+import socket
+import tarfile
+
+import pytest
+
+from shared.connect import bundles
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+
+pytestmark = pytest.mark.local
+
+
+def bundle_with(name, type=tarfile.REGTYPE, linkname=""):
+    """A bundle with one more member of the archive."""
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = type, linkname
+    return make_bundle(members=[member])
+
+
+def without_manifest():
+    archive = io.BytesIO()
+    tarfile.open(fileobj=archive, mode="w:gz").close()
+    return archive.getvalue()
+
+
+BAD_BUNDLES = {
+    "traversal": (bundle_with("../evil.py"), (400, 135), "cannot be unpacked"),
+    "link": (
+        bundle_with("a", type=tarfile.SYMTYPE, linkname="/etc"),
+        (400, 135),
+        "cannot be unpacked",
+    ),
+    "device": (bundle_with("a", type=tarfile.FIFOTYPE), (400, 135), "cannot be unpacked"),
+    "truncated": (make_bundle()[:500], (400, 135), "cannot be unpacked"),
+    "no archive": (b"hello", (400, 135), "cannot be unpacked"),
+    "no manifest": (without_manifest(), (400, 38), "no manifest.json"),
+    "mode": (make_bundle(metadata={"appmode": "static"}), (501, 1), "bundle of 'static'"),
+    "no entrypoint": (make_bundle(metadata={"appmode": "python-api"}), (400, 38), "'entrypoint'"),
+    "no metadata": (make_bundle(metadata=None), (400, 38), "not a manifest"),
+}
+
+
+@pytest.fixture
+def unchanged(server, echo):
+    """At the end, the server has the files that it had at the start."""
+    before = sorted(server.directory.rglob("*"))
+    yield
+    assert sorted(server.directory.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(("bundle", "codes", "told"), BAD_BUNDLES.values(), ids=BAD_BUNDLES)
+def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, bundle, codes, told):
+    response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
+    assert (response.status_code, response.json()["code"]) == codes
+    assert told in response.json()["error"] and "\n" not in response.json()["error"]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_oversized_upload_is_refused(publisher, echo):
+    chunk = b"\0" * 2**20
+    chunks = (chunk for _ in range(bundles.MAX_SIZE // len(chunk) + 1))
+    response = publisher.post(f"content/{echo['guid']}/bundles", content=chunks)
+    assert response.status_code == 413 and response.json()["error"]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_broken_off_upload_leaves_nothing(server, echo):
+    with socket.create_connection(("127.0.0.1", server.port)) as upload:
+        upload.sendall(
+            f"POST /__api__/v1/content/{echo['guid']}/bundles HTTP/1.1\r\n"
+            f"Host: localhost\r\nAuthorization: Key {server.api_key}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n1000\r\nabc".encode()
+        )
+        upload.shutdown(socket.SHUT_WR)
+        assert upload.recv(1) == b""
+
+
+def test_bundle_is_unpacked_without_tarfiles_filter(publisher, owner, content, monkeypatch):
+    """As with Debian 12's Python."""
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    deploy_bundle(publisher, content, make_bundle())
+    assert ask_echo(owner, content)["version"] == "1"
+
+
+def test_bundles_are_listed_and_downloaded(publisher, content):
+    first, _ = deploy_bundle(publisher, content, make_bundle({"app.py": "first"}))
+    second, _ = deploy_bundle(publisher, content, make_bundle())
+    url = f"content/{content['guid']}/bundles"
+    listed = {bundle["id"]: bundle["active"] for bundle in publisher.get(url).json()}
+    assert listed == {first: False, second: True}
+    assert publisher.get(f"{url}/{second}/download").content == make_bundle()

@@ -1,0 +1,191 @@
+"""Each content runs in processes of its own, one or three, and starts them again after a crash."""
+
+import os
+import re
+import select
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+
+import psutil
+import pytest
+
+from shared.connect import apps, contents
+from shared.connect.server import LocalConnect
+from tests.connect.support import ask_echo, deploy_bundle, echo_source, make_bundle, read_log
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one process", "three processes"])
+def processes(request):
+    """How many run of each content."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(environments, processes):
+    """A local Connect that runs so many."""
+    with LocalConnect(environments=environments, processes=processes) as server:
+        yield server
+
+
+@pytest.fixture
+def pids(owner, own_echo, processes):
+    """Asks each process once, in turn, for its id."""
+    return lambda: [ask_echo(owner, own_echo)["pid"] for _ in range(processes)]
+
+
+@pytest.fixture
+def send(server, own_echo):
+    """Sends a request to the echo app, and does not wait for the answer."""
+    connections = []
+
+    def send(path):
+        connections.append(HTTPConnection("127.0.0.1", server.port))
+        headers = {"Authorization": f"Key {server.api_key}"}
+        connections[-1].request("GET", f"/content/{own_echo['guid']}/{path}", headers=headers)
+        return connections[-1]
+
+    yield send
+    for connection in connections:
+        connection.close()
+
+
+@pytest.fixture
+def holding(send, processes, tmp_path):
+    """Keeps each process busy with a request; gives their connections."""
+
+    @contextmanager
+    def holding():
+        paths = [tmp_path / f"held{number}" for number in range(processes)]
+        for path in paths:
+            os.mkfifo(path)
+        connections = [send(f"hold?{path}") for path in paths]
+        with ExitStack() as stack:
+            for path in paths:
+                stack.enter_context(path.open("wb"))  # once the app reads
+            yield connections
+
+    return holding
+
+
+def test_requests_go_to_the_processes_in_turn(pids, processes):
+    first, second = pids(), pids()
+    assert first == second and len(set(first)) == processes
+
+
+def test_first_requests_start_each_process_once(publisher, server, content, owner, processes):
+    """Also when they come at the same time."""
+    deploy_bundle(publisher, content, make_bundle())
+    with ThreadPoolExecutor(12) as pool:
+        told = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
+    assert len({t["pid"] for t in told}) == processes
+    jobs = [job.tag for job in server.contents.get(content["guid"]).jobs]
+    assert jobs == ["python_restore", *["run_python_api"] * processes]
+
+
+def test_process_answers_one_request_at_a_time(send, holding, processes):
+    with holding() as held:
+        later = send("later")
+        assert select.select([later.sock], [], [], 0.5)[0] == []
+    assert later.getresponse().status == 200
+    assert [connection.getresponse().status for connection in held] == [200] * processes
+
+
+def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
+    before = pids()
+    crashed = owner.get(f"{own_echo['content_url']}crash")
+    assert crashed.status_code == 502
+    assert f"ended with code 3. Its log: {own_echo['dashboard_url']}/logs" in crashed.text
+    ending = rf"stdout: was asked for /crash\n\S+Z stdout: Process {before[0]} ended with code 3\."
+    assert re.search(ending, read_log(owner, own_echo))
+    after = {*pids(), *pids()}
+    assert len(after - set(before)) == 1 and set(before) - after == {before[0]}
+
+
+def test_killed_process_is_started_again(owner, own_echo, pids):
+    before = pids()
+    os.kill(before[0], signal.SIGKILL)
+    read_log(owner, own_echo, f"Process {before[0]} was killed by signal 9.")
+    assert pids()[1:] == before[1:] and before[0] not in pids()
+
+
+def test_children_of_a_crashed_process_end_with_it(owner, own_echo, processes):
+    """Those with a session of their own on Linux only."""
+    queries = ("", "?session") if sys.platform == "linux" else ("",)
+    children = [
+        psutil.Process(ask_echo(owner, own_echo, f"child{query}")["child"])
+        for query in queries
+        for _ in range(processes)
+    ]
+    for _ in range(processes):
+        owner.get(f"{own_echo['content_url']}crash")
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_import_that_hangs_is_reported_as_such(publisher, owner, content, monkeypatch):
+    assert apps.START_SECONDS == 60  # Connect's default
+    monkeypatch.setattr(apps, "START_SECONDS", 0.5)
+    hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
+    deploy_bundle(publisher, content, make_bundle({"app.py": hanging}))
+    running = set(psutil.Process().children(recursive=True))
+    response = owner.get(content["content_url"])
+    assert response.status_code == 502
+    assert "did not start within 0.5 seconds" in response.text
+    assert "was stopped by the server" in read_log(owner, content)
+    assert set(psutil.Process().children(recursive=True)) <= running
+
+
+def test_requests_that_hang_block_nobody_else(
+    server, publisher, owner, echo, own_echo, send, tmp_path
+):
+    """Beyond what one app can take they get a 503, and the API and other content still answer."""
+    os.mkfifo(tmp_path / "hold")
+    ask_echo(owner, own_echo)
+    connections = [send(f"hold?{tmp_path}/hold") for _ in range(contents.REQUESTS + 1)]
+    answered, _, _ = select.select([connection.sock for connection in connections], [], [], 30)
+    assert len(answered) == 1
+    assert owner.get(own_echo["content_url"]).status_code == 503
+    assert publisher.get("user").status_code == 200
+    assert ask_echo(owner, echo)["version"] == "1"
+    # A new version is not blocked, either.
+    old = server.contents.get(own_echo["guid"]).active
+    deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+    assert ask_echo(owner, own_echo)["version"] == "2"
+    old.stop()
+    for connection in connections:
+        assert connection.getresponse().status in (502, 503)
+
+
+def test_answered_requests_do_not_count(owner, own_echo, monkeypatch):
+    monkeypatch.setattr(contents, "REQUESTS", 2)
+    for _ in range(5):
+        ask_echo(owner, own_echo)
+        owner.get(f"{own_echo['content_url']}crash")
+
+
+def test_replaced_processes_answer_the_requests_in_progress(
+    publisher, owner, own_echo, pids, holding, processes
+):
+    old = list(map(psutil.Process, pids()))
+    with holding() as held:
+        deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+        assert ask_echo(owner, own_echo)["version"] == "2"
+        assert all(process.is_running() for process in old)
+    answers = [connection.getresponse() for connection in held]
+    assert [b'"version": "1"' in answer.read() for answer in answers] == [True] * processes
+    assert psutil.wait_procs(old, timeout=10)[1] == []
+
+
+def test_deleted_content_is_gone(server, publisher, owner, own_echo, pids):
+    running = list(map(psutil.Process, pids()))
+    log = f"/connect/apps/{own_echo['guid']}/logs"
+    assert owner.get(log).status_code == 200
+    assert publisher.delete(f"content/{own_echo['guid']}").status_code == 204
+    assert not any(process.is_running() for process in running)
+    for url in (own_echo["content_url"], f"/__api__/v1/content/{own_echo['guid']}", log):
+        assert owner.get(url).status_code == 404
+    assert not (server.directory / own_echo["guid"]).exists()

@@ -1,0 +1,109 @@
+"""Posit Publisher deploys, the extension of VS Code and Positron.
+
+Its code cannot be a dependency, so this sends its requests, in its order: those of
+packages/connect-api/src/client.ts and extensions/vscode/src/publish/connectPublish.ts in
+posit-dev/publisher (2.11.2).
+"""
+
+import base64
+import hashlib
+import re
+import time
+
+import pytest
+
+from tests.connect.conftest import key_client
+from tests.connect.support import ask_echo, echo_source, make_bundle
+
+pytestmark = pytest.mark.local
+
+# What it asks before it deploys a Flask API, all at once.
+SETTINGS = (
+    "v1/user",
+    "server_settings",
+    "server_settings/applications",
+    "server_settings/scheduler/python-api",
+    "v1/server_settings/python",
+    "v1/server_settings/r",
+    "v1/server_settings/quarto",
+    "v1/server_settings/nodejs",
+)
+
+
+@pytest.fixture
+def publisher(server):
+    """An HTTP client below /__api__/, with the key."""
+    with key_client(server, "admin", "/__api__/") as publisher:
+        yield publisher
+
+
+def bundle_of(version):
+    """The bytes of a bundle of the echo app, with the manifest that Publisher writes."""
+    package_manager = {"name": "pip", "package_file": "requirements.txt"}
+    return make_bundle(
+        {"app.py": echo_source(version)},
+        metadata={"appmode": "python-api", "entrypoint": "app.py"},
+        python={"version": "3.11.0", "package_manager": package_manager},
+        environment={"image": "", "prebuilt": False, "python": {"requires": ">=3.10"}},
+        packages={},
+    )
+
+
+def publish(publisher, bundle, guid=None):
+    """Deploy a bundle as Publisher does, to new content without a GUID; return the content."""
+
+    def send(method, path, **options):
+        response = publisher.request(method, path, **options)
+        assert response.is_success, f"{method} {path}: {response.text}"
+        return response.content and response.json()
+
+    check_user(send("GET", "v1/user"))
+    *settings, nodejs = (publisher.get(path) for path in SETTINGS)
+    assert {response.status_code for response in settings} == {200}
+    assert nodejs.status_code == 404
+    _, general, _, _, python, r, quarto = (response.json() for response in settings)
+    assert general["license"]["allow-apis"] is True
+    assert all(isinstance(told["installations"], list) for told in (python, r, quarto))
+
+    if guid:
+        content = send("GET", f"v1/content/{guid}")
+        assert content["locked"] is False and content["app_mode"] in ("unknown", "python-api")
+    else:
+        content = send("POST", "v1/content", json={"name": ""})
+    url = f"v1/content/{content['guid']}"
+    checksum = base64.b64encode(hashlib.md5(bundle).digest()).decode()
+    headers = {"Content-Type": "application/gzip", "X-Content-Checksum": checksum}
+    uploaded = send("POST", f"{url}/bundles", content=bundle, headers=headers)
+    send("PATCH", url, json={"name": "", "title": "greetings"})
+    send("PATCH", f"{url}/environment", json=[{"name": "GREETING", "value": "hello"}])
+    started = send("POST", f"{url}/deploy", json={"bundle_id": uploaded["id"]})
+    task = {"finished": False, "last": 0}
+    while not task["finished"]:
+        task = send("GET", f"v1/tasks/{started['task_id']}", params={"first": task["last"]})
+        time.sleep(0.1)  # as Publisher does, which does not ask the server to wait
+    assert task["error"] == ""
+    send("GET", content["content_url"])
+    return send("GET", url)
+
+
+def check_user(user):
+    """What Publisher's `testAuthentication` wants of a user."""
+    assert user["guid"] and user["confirmed"] and not user["locked"]
+    assert user["user_role"] in ("publisher", "administrator")
+
+
+def test_publisher_takes_the_credential(server, publisher, stranger):
+    assert re.fullmatch("[0-9A-Za-z]{32}", server.api_key)
+    assert stranger.get("/__api__/v1/user").status_code == 401
+    check_user(publisher.get("v1/user").json())
+
+
+def test_publisher_deploys_and_redeploys(publisher, owner):
+    content = publish(publisher, bundle_of("1"))
+    assert (content["title"], content["app_mode"]) == ("greetings", "python-api")
+    told = ask_echo(owner, content)
+    assert (told["version"], told["variables"]["GREETING"]) == ("1", "hello")
+    again = publish(publisher, bundle_of("2"), content["guid"])
+    assert (again["guid"], again["name"]) == (content["guid"], content["name"])
+    assert ask_echo(owner, content)["version"] == "2"
+    publisher.delete(f"v1/content/{content['guid']}")

@@ -1,0 +1,86 @@
+"""The server listens on this machine only, and leaves nothing when it stops."""
+
+import os
+import socket
+from http.client import HTTPConnection
+
+import httpx
+import psutil
+import pytest
+
+from shared.connect import environments as building
+from shared.connect.server import CannotStart, LocalConnect
+from tests.connect.conftest import key_client
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+
+pytestmark = pytest.mark.local
+
+
+def test_only_loopback_is_served(server, owner, echo):
+    """Another site's name for this machine would let its page read everything (DNS rebinding)."""
+    port = server.port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost"):
+        assert owner.get("/", headers={"Host": host}).status_code == 200
+    for host in (f"evil.example:{port}", "127.0.0.1.evil.example", "[::1", "é", ""):
+        for path in ("/", "/__api__/server_settings", f"/content/{echo['guid']}/"):
+            assert owner.get(path, headers={"Host": host.encode()}).status_code == 400
+    processes = [psutil.Process(), psutil.Process(ask_echo(owner, echo)["pid"])]
+    sockets = [s for process in processes for s in process.net_connections("tcp")]
+    listening = {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_requests_to_this_machine_use_no_proxy(server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert httpx.get(server.url).status_code == 200
+
+
+def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/proc")
+    with pytest.raises(CannotStart, match=r"/proc/.*TMPDIR"):
+        LocalConnect()
+
+
+def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with LocalConnect(environments=environments) as server:
+        assert httpx.get(server.url).status_code == 200
+    assert list(tmp_path.iterdir()) == []
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", server.port))
+
+
+def test_stopping_during_requests_prints_nothing(environments, monkeypatch, tmp_path, capfd):
+    """A program that hangs, a deployment, an app that hangs, and an answer that is half sent."""
+    fifos = {name: tmp_path / name for name in ("asked", "held", "second")}
+    for path in fifos.values():
+        os.mkfifo(path)
+    hanging_uv = tmp_path / "uv"
+    hanging_uv.write_text(f"#!/bin/sh\necho >> {fifos['asked']}\nsleep 600\n", encoding="utf-8")
+    hanging_uv.chmod(0o700)
+    with LocalConnect(environments=environments, processes=2) as server:
+        with key_client(server, "admin", "/__api__/v1/") as publisher:
+            content = publisher.post("content", json={"name": "echo"}).json()
+            deploy_bundle(publisher, content, make_bundle())
+            monkeypatch.setattr(building, "UV", str(hanging_uv))
+            other = publisher.post("content", json={"name": "other"}).json()
+            bundle = make_bundle({"requirements.txt": "other"})
+            bundle = publisher.post(f"content/{other['guid']}/bundles", content=bundle).json()
+            deploy = {"bundle_id": bundle["id"]}
+            task = publisher.post(f"content/{other['guid']}/deploy", json=deploy).json()["task_id"]
+        app = f"/content/{content['guid']}"
+        paths = [
+            "/__api__/v1/server_settings/python",
+            f"/__api__/v1/tasks/{task}?wait=30",
+            f"{app}/hold?{fifos['held']}",
+            f"{app}/stream?{fifos['second']}",
+        ]
+        connections = [HTTPConnection("127.0.0.1", server.port) for _ in paths]
+        for connection, path in zip(connections, paths, strict=True):
+            connection.request("GET", path, headers={"Authorization": f"Key {server.api_key}"})
+        with fifos["held"].open("wb"), fifos["second"].open("wb"):  # once the app reads
+            fifos["asked"].read_bytes()
+            server.close()
+    for connection in connections:
+        connection.close()
+    assert "Traceback" not in capfd.readouterr().err

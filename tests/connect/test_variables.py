@@ -1,0 +1,49 @@
+"""The environment variables of apps and of builds."""
+
+import os
+
+import pytest
+
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+
+pytestmark = pytest.mark.local
+
+
+def test_app_has_the_variables_of_connect(server, publisher, owner, own_echo):
+    told = ask_echo(owner, own_echo)
+    variables = told["variables"]
+    assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
+    assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
+    assert variables["CONNECT_SERVER"] == f"{server.url}/"
+    assert variables["LANG"] == "C.UTF-8"
+    assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
+    key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
+    assert owner.get("/__api__/v1/user", headers=key).json()["username"] == "admin"
+    publisher.delete(f"content/{own_echo['guid']}")
+    assert owner.get("/__api__/v1/user", headers=key).status_code == 401
+
+
+def test_app_has_none_of_the_servers_own_variables(owner, own_echo, monkeypatch):
+    """Except those without which programs do not work."""
+    monkeypatch.setenv("SECRET", "of the server")
+    variables = ask_echo(owner, own_echo)["variables"]
+    assert "of the server" not in variables.values()
+    assert variables["HOME"] == os.environ["HOME"]
+    assert variables["PATH"].endswith(os.environ["PATH"])
+
+
+def test_variables_are_merged_and_null_removes_one(publisher, owner, own_echo):
+    url = f"content/{own_echo['guid']}/environment"
+    publisher.patch(url, json=[{"name": name, "value": "1"} for name in ("KEPT", "GONE")])
+    changes = [{"name": "GONE", "value": None}, {"name": "NEW", "value": "2"}]
+    assert publisher.patch(url, json=changes).json() == ["KEPT", "NEW"]
+    variables = ask_echo(owner, own_echo)["variables"]
+    assert (variables["KEPT"], variables["NEW"]) == ("1", "2") and "GONE" not in variables
+
+
+def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch):
+    monkeypatch.setenv("CONNECT_API_KEY", "the-key")
+    setup = "import os\nraise SystemExit(f'built with {sorted(os.environ.items())}')\n"
+    files = {"requirements.txt": "./package", "package/setup.py": setup}
+    _, task = deploy_bundle(publisher, content, make_bundle(files))
+    assert "built with" in task["error"] and "the-key" not in str(task)
