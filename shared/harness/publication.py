@@ -94,10 +94,10 @@ def publication(place: str) -> Iterator[Publication]:
 
 
 @contextmanager
-def publishing(url: str, key: str) -> Iterator[Publish]:
+def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publish]:
     """Give `publish(example)`, which returns the base URL of its content at each mount.
 
-    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    open_to_all: visitors need no key; by default content answers its owner only. Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
@@ -126,6 +126,8 @@ def publishing(url: str, key: str) -> Iterator[Publish]:
             unique = f"-{guid[:8]}" if NAMED_SERVER else ""
             path = f"/{example.directory}{unique}"
             api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
+            if open_to_all:
+                api.patch(guid, json={"access_type": "all"}).raise_for_status()
             content = api.get(guid).json()["content_url"].rstrip("/")
             return {"content": content, "vanity": content.replace(f"/content/{guid}", path)}
 
