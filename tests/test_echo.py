@@ -31,7 +31,7 @@ def content(publication, api):
     with private_client() as client:
         directory = write_app(client.root / "echo")
         printed = client.run("deploy", "api", *to_server, "--entrypoint", "app:app", directory)
-    guid = GUID.search(printed)[0]
+    guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
     yield api.get(f"content/{guid}").raise_for_status().json()
     api.delete(f"content/{guid}")
 
