@@ -72,7 +72,7 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
-    for name, _ in arguments.users:
+    for name in list(server.api_keys)[1:]:
         print(f"API key of {name}: {server.api_keys[name]}", flush=True)
     return server
 

@@ -348,7 +348,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
         if bundle is None:
             raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
         task = contents.deploy(content, bundle, value_of(body, "activate", bool, True))
-        return {"task_id": task.id}
+        return {"task_id": task.key}
 
     @api.post("/v1/content/<content>/deploy")
     def deploy(content):

@@ -23,7 +23,6 @@ from .environments import BuildError, Environment, Environments
 from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now
 from .processes import Processes
-from .tasks import Task
 from .users import User, Users, new_guid
 
 VANITY = re.compile(r"(/[A-Za-z0-9_-]+)+")
@@ -201,7 +200,7 @@ class Contents:
         """
         self.url = url
         self.items: dict[str, Content] = {}
-        self.tasks: dict[str, Task] = {}
+        self.tasks: dict[str, Job] = {}  # the builds
         self.processes = Processes()
         self.environments = Environments(environments, self.processes)
         self._directory = directory
@@ -301,28 +300,28 @@ class Contents:
         content.bundles[bundle_id] = bundle
         return bundle
 
-    def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Task:
+    def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Job:
         """Start to build a bundle, and to show it to visitors if `activate`."""
-        task = Task(content.start_job(BUILD, bundle))
-        self.tasks[task.id] = task
-        thread = threading.Thread(target=self._deploy, args=(task, content, bundle, activate))
+        job = content.start_job(BUILD, bundle)
+        self.tasks[job.key] = job
+        thread = threading.Thread(target=self._deploy, args=(job, content, bundle, activate))
         self._deployments.append(thread)
         thread.start()
-        return task
+        return job
 
-    def _deploy(self, task: Task, content: Content, bundle: Bundle, activate: bool) -> None:
+    def _deploy(self, job: Job, content: Content, bundle: Bundle, activate: bool) -> None:
         bundle.failure = failure = ""
         try:
             files = bundle.directory / "files"
-            bundle.environment = self.environments.build(bundle.manifest, files, task.say)
+            bundle.environment = self.environments.build(bundle.manifest, files, job.add)
             if activate:
                 content.activate(bundle)
-                task.say(f"Bundle {bundle.id} is active.")
+                job.add(f"Bundle {bundle.id} is active.")
         except (BuildError, HTTPException, OSError, ValueError) as error:
             bundle.failure = getattr(error, "description", None) or str(error)
             failure = content.explain(bundle)
-            task.say(failure)
-        task.finish(failure)
+            job.add(failure)
+        job.end(1 if failure else 0, failure)
 
     @contextmanager
     def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:

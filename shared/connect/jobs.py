@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import threading
 from collections import deque
 from datetime import datetime, timezone
 from typing import NamedTuple
@@ -32,7 +33,9 @@ class Job:
         self.started = now()
         self.ended: datetime | None = None
         self.exit_code: int | None = None  # that of subprocess.Popen: -9 after signal 9
+        self._error = ""
         self._entries: deque[Entry] = deque(maxlen=LINES)
+        self._changed = threading.Condition()
 
     @property
     def entries(self) -> list[Entry]:
@@ -41,12 +44,33 @@ class Job:
 
     def add(self, text: str, source: str = "stdout") -> None:
         """Add a line."""
-        self._entries.append(Entry(now(), source, text))
+        with self._changed:
+            self._entries.append(Entry(now(), source, text))
+            self._changed.notify_all()
 
-    def end(self, exit_code: int) -> None:
-        """Note that the job has ended."""
-        self.exit_code = exit_code
-        self.ended = now()
+    def end(self, exit_code: int, error: str = "") -> None:
+        """Note that the job has ended, and why if it failed."""
+        with self._changed:
+            self.exit_code, self._error, self.ended = exit_code, error, now()
+            self._changed.notify_all()
+
+    def report(self, first: int, seconds: float) -> dict:
+        """Wait at most `seconds` for lines after the `first` ones or the end, and return them.
+
+        The keys are those that `RSConnectClient.wait_for_task` in the client's api.py reads.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or len(self._entries) > first, seconds)
+            lines = [text for _, _, text in self._entries]
+            return {
+                "id": self.key,
+                "output": lines[first:],
+                "last": len(lines),
+                "finished": self.ended is not None,
+                "code": self.exit_code or 0,
+                "error": self._error,
+                "result": None,  # as for all deployments
+            }
 
 
 def now() -> datetime:

@@ -14,7 +14,6 @@ import pytest
 
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
-from shared.connect.tasks import Task
 from tests.connect.conftest import key_client
 from tests.connect.support import ask_echo, deploy_bundle, follow_task, make_bundle, read_log
 
@@ -277,8 +276,8 @@ def test_failed_task_says_why(publisher, content):
 
 def test_task_is_told_when_it_has_a_new_line():
     """The client asks again at once."""
-    task = Task(Job(BUILD, "1"))
-    threading.Timer(0.1, task.say, ["a line"]).start()
+    task = Job(BUILD, "1")
+    threading.Timer(0.1, task.add, ["a line"]).start()
     assert task.report(0, 30)["output"] == ["a line"]
 
 
