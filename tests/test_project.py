@@ -4,7 +4,11 @@ import filecmp
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
+import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
@@ -52,20 +56,69 @@ def test_requirements_are_bounded_and_say_why(example):
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):
-    line = f"{example.id}: -r {example.directory}/requirements.txt"
+    requirements = f"-r {example.directory}/requirements.txt"
+    line = f"{example.id}: {requirements}"
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
-    for name in ("fuzz", "bench"):
-        line = f"-r {example.directory}/requirements.txt"
-        assert line in tox[f"testenv:{name}"]["deps"], f"tox.ini, [testenv:{name}] lacks: {line}"
-    line = f"{example.id}: python -m pytest --example {example.id}"
-    assert line in tox["testenv"]["commands"], f"tox.ini, [testenv] commands lacks: {line}"
+    lines = tox["examples"]["requirements"].splitlines()
+    assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
+    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:{{[examples]tests}}}}"
+    lines = tox["testenv"]["commands"].splitlines()
+    assert line in lines, f"tox.ini, [testenv] commands lacks: {line}"
     ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
     assert ids.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
+    labels = re.split(r"[=,\s]+", tox["tox"]["labels"])
+    assert example.id in labels, f"tox.ini, the label quick lacks {example.id}"
+
+
+@pytest.mark.parametrize("name", ["fuzz", "bench", "audit", "next"])
+def test_environment_takes_all_examples(name, tox):
+    settings = "".join(tox[f"testenv:{name}"].values())
+    wanted = "{[examples]requirements}"
+    assert wanted in settings, f"tox.ini, [testenv:{name}] lacks: {wanted}"
+    assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
+
+
+def test_each_test_file_is_in_an_environment(tox):
+    settings = " ".join(value for section in tox.values() for value in section.values())
+    named = set(re.findall(r"tests/[\w/.]+", settings))
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        file = path.relative_to(ROOT)
+        assert {file.as_posix(), file.parent.as_posix()} & named, f"tox.ini does not run {file}"
 
 
 def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox):
     """tox skips an environment whose Python is missing, and ends with congratulations."""
     for name in tox.sections():
-        assert "base_python" not in tox[name], name
+        assert "base_python" not in tox[name] or name == "testenv:.tox", name
     for name in re.sub(r"\{[^}]*\}|py\S*", "", tox["tox"]["env_list"]).split():
         assert f"testenv:{name}" in tox, f"{name} has no section of its own"
+
+
+def test_older_python_is_told_in_one_line():
+    code = "import sys; sys.version_info = (3, 9, 18); import shared.commands.serve"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    assert re.fullmatch(r"This needs Python 3\.10 or later, and \S+ is Python 3\.9\.\n", run.stderr)
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """The jobs of the workflow."""
+    workflow = ROOT / ".github" / "workflows" / "test.yml"
+    return yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
+
+
+def test_workflow_skips_no_python(jobs, tox):
+    linux, _ = jobs["readme"]["strategy"]["matrix"]["include"]
+    minors = re.search(r"^py3\{([\d,]+)\}", tox["tox"]["env_list"], re.MULTILINE)[1]
+    pythons = [f"3.{minor}" for minor in minors.split(",")]
+    assert linux["pythons"].split() == pythons, "the workflow has other Pythons than tox.ini"
+    assert linux["skip"] == "^$"
+    missing = jobs["readme"]["env"]["TOX_SKIP_MISSING_INTERPRETERS"]
+    assert missing == "false", "the workflow would pass without a Python that it does not find"
+
+
+def test_workflow_tests_the_example_on_windows(example, jobs):
+    *_, names = jobs["windows"]["steps"][-1]["run"].split()
+    assert example.id in names.split(",")

@@ -41,8 +41,9 @@ def test_quick_start_serves_and_tests():
     serve, test = console_commands("Quick start")
     assert serve.endswith("/tox run -e serve")
     assert test.endswith("/tox run-parallel")
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "## Quick start" in script
+    for file, start in [(".ci/run", "\n"), (".github/workflows/test.yml", "- run: ")]:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert f"{start}{test}\n" in text, f"{file} does not run the README's test command"
 
 
 @pytest.mark.parametrize(("path", "target"), LINKS)
@@ -88,3 +89,8 @@ def test_tox_has_the_environments_that_are_named(tox):
     named = {name for names in named for name in names.split(",")} | told
     on_one_python = {name for name in named if re.fullmatch(r"py\d+-restx(-lowest)?", name)}
     assert named - on_one_python <= sections | {example.id for example in EXAMPLES}
+
+
+def test_tox_runs_the_tests_of_the_project(tox):
+    """test_project.py finds each test file that no environment runs, except itself."""
+    assert "tests/test_project.py" in tox["testenv:project"]["commands"]

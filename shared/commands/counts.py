@@ -1,22 +1,72 @@
-"""Prints how many tests ran in each environment of this tox run."""
+"""Prints how many tests ran in each environment of this tox run, and what was not tested."""
 
+import configparser
 import json
 import os
+import re
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+
+from shared.catalogue import ROOT
+
+WITHOUT_TESTS = {"lint", "counts"}
 
 
 def main() -> None:
     """Print a line for each environment whose tests this tox has started, and the sum."""
-    total = Counter(passed=0, failed=0)
-    print("Tests by environment:")
+    runs = {}
     for file in sorted(Path(os.environ["TOX_WORK_DIR"]).glob("*/tests.json")):
         run = json.loads(file.read_text(encoding="utf-8"))
         # Other files are from earlier runs.
         if run["tox"] == os.getppid():
-            total.update(run["counts"])
-            print(f"  {file.parent.name:26} {describe(run['counts'])}")
-    print(describe(total))
+            runs[file.parent.name] = run["counts"]
+    print("Tests by environment:")
+    for name, counts in runs.items():
+        print(f"  {name:26} {describe(counts)}")
+    print(last_line(runs, default_environments(), shutil.which))
+
+
+def default_environments() -> list[str]:
+    """The names of the environments with tests that tox runs when none is named."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    names = [name for line in tox["tox"]["env_list"].splitlines() for name in expand(line)]
+    return [name for name in names if name and name not in WITHOUT_TESTS]
+
+
+def expand(text: str) -> list[str]:
+    """The texts that `{a,b}` in a text stands for, each with one of the alternatives."""
+    head, brace, rest = text.partition("{")
+    if not brace:
+        return [text]
+    alternatives, _, tail = rest.partition("}")
+    return [head + name.strip() + end for name in alternatives.split(",") for end in expand(tail)]
+
+
+def last_line(
+    runs: dict[str, dict[str, int]], names: list[str], which: Callable[[str], str | None]
+) -> str:
+    """The sum of the runs' counts, and which of the environments have none, and why.
+
+    which: tells where a command is, like shutil.which.
+    """
+    total = Counter(passed=0, failed=0)
+    for counts in runs.values():
+        total.update(counts)
+    pythons, others = [], []
+    for name in names:
+        python = re.match(r"py3(\d+)-", name)
+        if name in runs:
+            continue
+        if not python or which(f"python3.{python[1]}") or any(python[0] in run for run in runs):
+            others.append(name)
+        else:
+            pythons.append(f"3.{python[1]}")
+    untested = [f"Python {', '.join(dict.fromkeys(pythons))} (not found)"] if pythons else []
+    untested += [f"{', '.join(others)} (no result)"] if others else []
+    return describe(total) + (f"; not tested: {'; '.join(untested)}" if untested else "")
 
 
 def describe(counts: dict[str, int]) -> str:

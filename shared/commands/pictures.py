@@ -11,7 +11,7 @@ SIZE = {"width": 1000, "height": 700}
 with (
     # On Connect's usual port, which the URLs in the pictures show.
     LocalConnect(3939, environments=kept_environments(), links=links()) as server,
-    publishing(server.url, server.api_key) as publish,
+    publishing(server.url, server.api_key, open_to_all=True) as publish,
     open_browser() as browser,
     browser.new_context(viewport=SIZE) as context,
 ):

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, start
@@ -18,13 +19,15 @@ AT_A_TIME = 2  # deployments; more only wait for the processor
 
 def main() -> None:
     """Serve; exits with one line when an example cannot be deployed."""
-    arguments = parse(__doc__)
+    # Beside the packages of this virtual environment, and removed with it.
+    arguments = parse(__doc__, environments=Path(sys.prefix, "environments"))
 
     def work() -> None:
         try:
             print_table(deploy_all(publish))
             if "CONNECT_API_KEY" not in os.environ:
                 print(f"API key: {connect.api_key}")
+            print("The examples are open to all; new content is its owner's.")
             print(f"Sign in and see the logs: {connect.url}/\nCtrl-C stops it.", flush=True)
         except Exception as error:
             stop(str(error))
@@ -32,7 +35,7 @@ def main() -> None:
     try:
         with start(arguments, links=links()) as connect:
             worker = threading.Thread(target=work)
-            with publishing(connect.url, connect.api_key) as publish:
+            with publishing(connect.url, connect.api_key, open_to_all=True) as publish:
                 worker.start()
                 failure = wait()
             worker.join()

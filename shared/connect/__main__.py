@@ -11,8 +11,11 @@ from pathlib import Path
 from .server import CannotStart, LocalConnect
 
 
-def parse(description: str | None) -> argparse.Namespace:
-    """Parse the options of a command that starts a local Connect."""
+def parse(description: str | None, environments: Path | None = None) -> argparse.Namespace:
+    """Parse the options of a command that starts a local Connect.
+
+    environments: where it keeps virtual environments by default.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog="The API key is CONNECT_API_KEY if that is set, else a random one.",
@@ -25,7 +28,8 @@ def parse(description: str | None) -> argparse.Namespace:
         "--environments",
         type=Path,
         metavar="DIR",
-        help="keep virtual environments in DIR for the next time (default: a temporary one)",
+        default=environments,
+        help=f"keep virtual environments in DIR for the next time (default: {environments or 'a temporary one'})",
     )
     parser.add_argument(
         "--user",

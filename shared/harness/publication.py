@@ -32,8 +32,9 @@ class Unusable(Exception):
 class Publication:
     """A server, how to deploy to it, and what its visitors need."""
 
-    publish: Publish
+    server: str  # its URL for publishers
     key: str
+    publish: Publish
     trust: ssl.SSLContext | bool = True  # httpx's `verify`
     fingerprint: str | None = None  # of a certificate that a browser does not know
 
@@ -71,7 +72,7 @@ def publication(place: str) -> Iterator[Publication]:
         if not key:
             raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
         with publishing(NAMED_SERVER, key) as publish:
-            yield Publication(publish, key)
+            yield Publication(NAMED_SERVER, key, publish)
         return
     options = {"environments": kept_environments(), "links": links()}
     with ExitStack() as stack:
@@ -89,14 +90,14 @@ def publication(place: str) -> Iterator[Publication]:
             proxy.pass_on_to(connect.port)
         url = f"http://127.0.0.1:{connect.port}"
         publish = stack.enter_context(publishing(url, connect.api_key))
-        yield Publication(publish, connect.api_key, **trusted)
+        yield Publication(url, connect.api_key, publish, **trusted)
 
 
 @contextmanager
-def publishing(url: str, key: str) -> Iterator[Publish]:
+def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publish]:
     """Give `publish(example)`, which returns the base URL of its content at each mount.
 
-    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    open_to_all: visitors need no key; by default content answers its owner only. Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
@@ -125,6 +126,8 @@ def publishing(url: str, key: str) -> Iterator[Publish]:
             unique = f"-{guid[:8]}" if NAMED_SERVER else ""
             path = f"/{example.directory}{unique}"
             api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
+            if open_to_all:
+                api.patch(guid, json={"access_type": "all"}).raise_for_status()
             content = api.get(guid).json()["content_url"].rstrip("/")
             return {"content": content, "vanity": content.replace(f"/content/{guid}", path)}
 

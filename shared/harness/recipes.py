@@ -44,7 +44,7 @@ class Recipe:
                 text = f"{body}\n\n{code}\n\n{text[end:]}"
             else:
                 rest = text[start + len(where) :] if how == "In place of" else text[start:]
-                text = text[:start] + code + rest
+                text = f"{text[:start]}{code}\n{rest}"
         app.write_text(text, encoding="utf-8")
 
     def check(self, url: str) -> None:

@@ -1,0 +1,92 @@
+"""What an app is told on a server: what Connect documents, and all else for people to read."""
+
+import json
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from shared.harness.client import private_client
+from shared.harness.publication import GUID
+from tests.connect.support import write_app
+
+SECRET = re.compile("AUTHORIZATION|COOKIE|KEY|PASSWORD|SECRET|TOKEN")
+
+
+@pytest.fixture(scope="module")
+def api(publication):
+    """An HTTP client of the server's API."""
+    url = f"{publication.server}/__api__/v1/"
+    with httpx.Client(base_url=url, headers=publication.headers, timeout=60) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def content(publication, api):
+    """The echo app as content, deployed by the client."""
+    to_server = ["--server", publication.server, "--api-key", publication.key]
+    with private_client() as client:
+        directory = write_app(client.root / "echo")
+        printed = client.run("deploy", "api", *to_server, "--entrypoint", "app:app", directory)
+    guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
+    yield api.get(f"content/{guid}").raise_for_status().json()
+    api.delete(f"content/{guid}")
+
+
+@pytest.fixture(scope="module")
+def answers(content, publication):
+    """The app's answers, by path; without secrets they stay in echo.json, in tox's directory."""
+    draft = f"/_bundle{content['bundle_id']}/here"
+    paths = ["", "/", "/here", draft, "/caf%C3%A9//a%2Fb?c=d%20e"]
+    url = content["content_url"].rstrip("/")
+    with httpx.Client(timeout=60, **publication.visitor) as visitor:
+        answers = {path: visitor.get(url + path) for path in paths}
+    told = {path: described(answer) for path, answer in answers.items()}
+    text = json.dumps(told, indent=2).replace(publication.key, "removed")
+    Path(os.environ["TOX_ENV_DIR"], "echo.json").write_text(text, encoding="utf-8")
+    return answers
+
+
+def described(answer: httpx.Response) -> dict[str, object]:
+    """What of an answer is worth reading."""
+    told = answer.json() if answer.headers.get("Content-Type") == "application/json" else {}
+    for values in (told.get("environ", {}), told.get("variables", {})):
+        values.update(dict.fromkeys(filter(SECRET.search, values), "removed"))
+    return {"status": answer.status_code, "headers": dict(answer.headers), "told": told}
+
+
+@pytest.fixture(scope="module")
+def told(answers):
+    """What the app tells of a plain request."""
+    return answers["/here"].raise_for_status().json()
+
+
+def test_script_name_is_the_mount(told, content):
+    mount = urlsplit(content["content_url"]).path.rstrip("/")
+    assert told["environ"]["SCRIPT_NAME"] == mount
+    assert told["environ"]["PATH_INFO"] == "/here"
+
+
+def test_credentials_name_the_owner_of_the_key(told, api):
+    credentials = json.loads(told["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"])
+    assert credentials["user"] == api.get("user").json()["username"]
+
+
+def test_variables_name_the_content(told, content):
+    assert told["variables"]["CONNECT_CONTENT_GUID"] == content["guid"]
+    assert {"CONNECT_SERVER", "CONNECT_API_KEY"} <= set(told["variables"])
+
+
+def test_key_of_the_visitor_does_not_reach_the_app(told, publication):
+    names = [name for name, value in told["environ"].items() if publication.key in value]
+    assert not names
+
+
+def test_no_key_is_kept(answers, told, publication):
+    kept = Path(os.environ["TOX_ENV_DIR"], "echo.json").read_text(encoding="utf-8")
+    keys = {"visitor": publication.key, "app": told["variables"]["CONNECT_API_KEY"]}
+    names = [name for name, key in keys.items() if key in kept]
+    assert not names
