@@ -87,12 +87,13 @@ def test_first_requests_start_each_process_once(publisher, server, content, owne
     assert jobs == ["python_restore", *["run_python_api"] * processes]
 
 
-def test_process_answers_one_request_at_a_time(send, holding, processes):
+def test_process_answers_one_request_at_a_time(owner, own_echo, send, holding, processes):
     with holding() as held:
         later = send("later")
         assert select.select([later.sock], [], [], 0.5)[0] == []
     assert later.getresponse().status == 200
     assert [connection.getresponse().status for connection in held] == [200] * processes
+    assert "queue" not in read_log(owner, own_echo, "was asked for /later")
 
 
 def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
