@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import TextIO
 
@@ -22,46 +22,61 @@ REQUESTS = 100  # in progress at once for one bundle; more get a 503
 LINE = 10_000  # characters of a line of the log; longer ones are divided
 
 
+class NotStarted(BadGateway):
+    """Why an app did not start, in one line."""
+
+
 class App:
     """A process that serves an app on a port of its own."""
 
     def __init__(
         self, processes: Processes, python: Path, entrypoint: str, job: Job, **options
     ) -> None:
-        """Start the app, and return once it listens; what it prints is added to the job's log.
+        """Start the app, whose output is added to the job's log.
 
-        options: those of subprocess.Popen. Raises BadGateway when the app does not start, and
-        ServiceUnavailable when the server is stopping.
+        options: those of subprocess.Popen. Raises ServiceUnavailable when the server is stopping.
         """
         self._processes = processes
         self._job = job
+        self._port: int | None = None
+        self._failure = ""
+        self._waiting = threading.Lock()  # held by the first request that waits until it listens
         self._stopped = False
-        read_end, write_end = os.pipe()
-        with open(read_end, encoding="ascii") as ready:
+        self._ready, sender = Pipe(duplex=False)
+        with sender:
             # -u: what the app prints is in its log at once.
-            command = [str(python), "-u", str(RUNNER), entrypoint, str(write_end)]
+            command = [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())]
             options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            options |= {"encoding": "utf-8", "errors": "replace", "pass_fds": [write_end]}
-            try:
-                self._process = processes.start(command, **options)
-            finally:
-                os.close(write_end)
-            self._follower = threading.Thread(target=self._follow, daemon=True)
-            self._follower.start()
-            listens = wait([ready], START_SECONDS)
-            words = ready.readline().split() if listens else []
-        if not words:
-            if listens:  # it closed the pipe, and so is ending
-                self.wait_if_ending()
-            self.stop()
-            errors = [text for _, source, text in job.entries if source == "stderr" and text]
-            reason = f": {errors[-1] if errors else self.ending}"
-            if not listens:
-                reason = f" within {START_SECONDS} seconds."
-            job.add(f"The app did not start{reason}")
-            raise BadGateway(f"The app did not start{reason}")
-        job.pid, self._port = map(int, words)
-        job.add(f"Process {job.pid} started.")
+            options |= {"encoding": "utf-8", "errors": "replace", "pass_fds": [sender.fileno()]}
+            self._process = processes.start(command, **options)
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
+
+    def wait_until_ready(self) -> None:
+        """Return once the app listens; raises NotStarted."""
+        with self._waiting:
+            if not (self._port or self._failure):
+                self._read_port()
+        if self._failure:
+            raise NotStarted(self._failure)
+
+    def _read_port(self) -> None:
+        with self._ready:
+            listens = self._ready.poll(START_SECONDS)
+            words = os.read(self._ready.fileno(), 100).split() if listens else []
+        if words:
+            self._job.pid, self._port = map(int, words)
+            self._job.add(f"Process {self._job.pid} started.")
+            return
+        if listens:  # it closed the pipe, and so is ending
+            self.wait_if_ending()
+        self.stop()
+        errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
+        reason = f": {errors[-1] if errors else self.ending}"
+        if not listens:
+            reason = f" within {START_SECONDS} seconds."
+        self._failure = f"The app did not start{reason}"
+        self._job.add(self._failure)
 
     @property
     def alive(self) -> bool:
@@ -114,12 +129,10 @@ class Pool:
         """start: starts a process; called when a request needs one, the first time or again."""
         self._start = start
         self._apps: list[App | None] = [None] * size
-        # Each is held while its app starts or stops.
-        self._locks = [threading.Lock() for _ in self._apps]
         self._turns = itertools.cycle(range(size))
         self._requests = 0
-        self._counting = threading.Lock()
         self._retired = False
+        self._lock = threading.Lock()
 
     @property
     def running(self) -> int:
@@ -130,19 +143,19 @@ class Pool:
     def request(self) -> Iterator[App]:
         """Give the process whose turn it is for one request.
 
-        Raises ServiceUnavailable beyond the limit, BadGateway when the app crashes in the context,
-        and what `start` raises.
+        Raises ServiceUnavailable beyond the limit, NotStarted, BadGateway when the app crashes in
+        the context, and what `start` raises.
         """
-        with self._counting:
+        with self._lock:
             if self._requests == REQUESTS:
                 raise ServiceUnavailable("Too many requests are in progress.")
-            self._requests += 1
             turn = next(self._turns)
+            app = self._apps[turn]
+            if not (app and app.alive):
+                app = self._apps[turn] = self._start()
+            self._requests += 1
         try:
-            with self._locks[turn]:
-                app = self._apps[turn]
-                if not (app and app.alive):
-                    app = self._apps[turn] = self._start()
+            app.wait_until_ready()
             try:
                 yield app
             except (OSError, http.client.HTTPException):
@@ -150,7 +163,7 @@ class Pool:
                 what = "dropped the request" if app.alive else app.ending
                 raise BadGateway(f"The app {what}.") from None
         finally:
-            with self._counting:
+            with self._lock:
                 self._requests -= 1
             self._stop_if_unused()
 
@@ -160,13 +173,16 @@ class Pool:
         self._stop_if_unused()
 
     def _stop_if_unused(self) -> None:
-        if self._retired:
-            self.stop(lambda: not self._requests)
+        with self._lock:
+            if self._retired and not self._requests:
+                self._stop_all()
 
-    def stop(self, condition: Callable[[], bool] = lambda: True) -> None:
-        """Stop the processes, each if the condition holds once it is not starting."""
-        for number, lock in enumerate(self._locks):
-            with lock:
-                app = self._apps[number]
-                if app and condition():
-                    app.stop()
+    def stop(self) -> None:
+        """Stop the processes at once, and after its end those that a request still starts."""
+        self._retired = True
+        with self._lock:
+            self._stop_all()
+
+    def _stop_all(self) -> None:
+        for app in filter(None, self._apps):
+            app.stop()

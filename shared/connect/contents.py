@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 
-from .apps import App, Pool
+from .apps import App, NotStarted, Pool
 from .bundles import Manifest, origin, unpack
 from .environments import BuildError, Environment, Environments
 from .errors import ConnectError, Problem
@@ -160,7 +160,6 @@ class Contents:
         self.processes_each = processes
         self._lock = threading.Lock()  # held to take a name
         self._numbers = map(str, itertools.count(1))
-        self._deployments: list[threading.Thread] = []
 
     def create(self, name: str, owner: User) -> Content:
         """Add a content item; raises Conflict when the owner has another one with the name."""
@@ -257,9 +256,7 @@ class Contents:
         """Start to build a bundle, and to show it to visitors if `activate`."""
         job = content.start_job(BUILD, bundle)
         self.tasks[job.key] = job
-        thread = threading.Thread(target=self._deploy, args=(job, content, bundle, activate))
-        self._deployments.append(thread)
-        thread.start()
+        threading.Thread(target=self._deploy, args=(job, content, bundle, activate)).start()
         return job
 
     def _deploy(self, job: Job, content: Content, bundle: Bundle, activate: bool) -> None:
@@ -286,8 +283,11 @@ class Contents:
         bundle = content.bundle(bundle_id)
         try:
             with bundle.pool.request() as app:
+                bundle.failure = ""
                 yield app
         except BadGateway as error:
+            if isinstance(error, NotStarted):
+                bundle.failure = error.description
             raise BadGateway(f"{error.description} Its log: {content.dashboard}/logs") from None
 
     def _start(self, content: Content, bundle: Bundle) -> App:
@@ -309,13 +309,7 @@ class Contents:
         }
         options = {"cwd": bundle.directory / "files", "env": env}
         job = content.start_job(PROCESS, bundle)
-        try:
-            app = App(self.processes, python, bundle.manifest.entrypoint, job, **options)
-        except BadGateway as error:
-            bundle.failure = error.description
-            raise
-        bundle.failure = ""
-        return app
+        return App(self.processes, python, bundle.manifest.entrypoint, job, **options)
 
     def delete_bundle(self, content: Content, bundle: Bundle) -> None:
         """Remove a bundle and its files; raises ConnectError for the active one."""
@@ -335,7 +329,5 @@ class Contents:
         shutil.rmtree(content.directory, ignore_errors=True)
 
     def close(self) -> None:
-        """End all processes, and the deployments that need them."""
+        """End all processes, and so the deployments that wait for them."""
         self.processes.close()
-        for thread in self._deployments:
-            thread.join()

@@ -140,6 +140,28 @@ def test_import_that_hangs_is_reported_as_such(publisher, owner, content, monkey
     assert set(psutil.Process().children(recursive=True)) <= running
 
 
+def test_import_that_hangs_delays_no_redeployment(publisher, owner, own_echo, send, tmp_path):
+    os.mkfifo(tmp_path / "importing")
+    hanging = f"import threading\nopen('{tmp_path}/importing', 'w').close()\n"
+    hanging += "threading.Event().wait()\n"
+    deploy_bundle(publisher, own_echo, make_bundle({"app.py": hanging}))
+    waiting = send("")
+    (tmp_path / "importing").read_bytes()
+    deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+    assert ask_echo(owner, own_echo)["version"] == "2"
+    publisher.delete(f"content/{own_echo['guid']}")
+    assert waiting.getresponse().status == 502
+
+
+def test_crashes_leave_no_open_files(owner, own_echo, pids):
+    pids()
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        owner.get(f"{own_echo['content_url']}crash")
+    pids()
+    assert psutil.Process().num_fds() <= before + 2
+
+
 def test_requests_that_hang_block_nobody_else(
     server, publisher, owner, echo, own_echo, send, tmp_path
 ):

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from http.client import HTTPConnection
 
 import httpx
@@ -50,11 +51,14 @@ def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
         again.bind(("127.0.0.1", server.port))
 
 
-def test_stopping_during_requests_prints_nothing(environments, monkeypatch, tmp_path, caplog):
+def test_stopping_during_requests_leaves_and_prints_nothing(
+    environments, monkeypatch, tmp_path, caplog
+):
     """A program that hangs, a deployment, an app that hangs, and an answer that is half sent."""
     fifos = {name: tmp_path / name for name in ("asked", "held", "second")}
     for path in fifos.values():
         os.mkfifo(path)
+    threads = set(threading.enumerate())
     hanging_uv = tmp_path / "uv"
     hanging_uv.write_text(f"#!/bin/sh\necho >> {fifos['asked']}\nsleep 600\n", encoding="utf-8")
     hanging_uv.chmod(0o700)
@@ -81,6 +85,7 @@ def test_stopping_during_requests_prints_nothing(environments, monkeypatch, tmp_
         with fifos["held"].open("wb"), fifos["second"].open("wb"):  # once the app reads
             fifos["asked"].read_bytes()
             server.close()
+    assert [thread for thread in set(threading.enumerate()) - threads if not thread.daemon] == []
     for connection in connections:
         connection.close()
     assert [record.exc_text for record in caplog.records if record.exc_info] == []

@@ -23,13 +23,14 @@ def test_app_has_the_variables_of_connect(server, publisher, owner, own_echo):
     assert owner.get("/__api__/v1/user", headers=key).status_code == 401
 
 
-def test_app_has_none_of_the_servers_own_variables(owner, own_echo, monkeypatch):
-    """Except those without which programs do not work."""
+def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monkeypatch):
+    """Except those without which programs do not work; its environment's programs come first."""
     monkeypatch.setenv("SECRET", "of the server")
     variables = ask_echo(owner, own_echo)["variables"]
     assert "of the server" not in variables.values()
     assert variables["HOME"] == os.environ["HOME"]
-    assert variables["PATH"].endswith(os.environ["PATH"])
+    programs = server.contents.get(own_echo["guid"]).active.environment.python.parent
+    assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 
 
 def test_variables_are_merged_and_null_removes_one(publisher, owner, own_echo):
@@ -41,9 +42,12 @@ def test_variables_are_merged_and_null_removes_one(publisher, owner, own_echo):
     assert (variables["KEPT"], variables["NEW"]) == ("1", "2") and "GONE" not in variables
 
 
-def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch):
+def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch, tmp_path):
+    """And what it leaves in the temporary directory goes."""
     monkeypatch.setenv("CONNECT_API_KEY", "the-key")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     setup = "import os\nraise SystemExit(f'built with {sorted(os.environ.items())}')\n"
     files = {"requirements.txt": "./package", "package/setup.py": setup}
     _, task = deploy_bundle(publisher, content, make_bundle(files))
     assert "built with" in task["error"] and "the-key" not in str(task)
+    assert list(tmp_path.iterdir()) == []
