@@ -126,6 +126,15 @@ def test_requirement_that_cannot_be_installed_is_reported(build, requirements, r
         build("a", **{"requirements.txt": requirements})
 
 
+def test_build_of_a_package_leaves_no_temporary_files(build, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    setup = "from setuptools import setup\nsetup(name='package-0q', py_modules=[])\n"
+    environment, _ = build("a", **{"requirements.txt": "./package", "package/setup.py": setup})
+    assert packages(environment) == ["package-0q", "waitress"]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_constraint_that_no_python_meets_is_reported(publisher, owner, content):
     requires = {"python": {"requires": ">=3.99"}}
     _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
