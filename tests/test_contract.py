@@ -7,7 +7,7 @@ from shared import contract
 
 def check(response, expected):
     """The answer is a 200 whose JSON is the expected value."""
-    told = f"{described(response)} {response.text[:200]}"
+    told = f"{described(response)} {response.text[:200]!r}"
     assert response.status_code == 200, told
     assert response.headers["Content-Type"] == contract.MEDIA_TYPE, told
     assert contract.parse(response.content) == expected
