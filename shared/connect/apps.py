@@ -1,20 +1,24 @@
-"""The process of one running app."""
+"""The processes of an app."""
 
 import http.client
+import itertools
 import os
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO
 
-from werkzeug.exceptions import BadGateway
+from werkzeug.exceptions import BadGateway, ServiceUnavailable
 
 from .jobs import Job
 from .processes import Processes
 
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
+REQUESTS = 100  # in progress at once for one bundle; more get a 503
 LINE = 10_000  # characters of a line of the log; longer ones are divided
 
 
@@ -101,3 +105,68 @@ class App:
         self._processes.end(self._process)
         self._job.add(f"Process {self._job.pid or 'of the app'} {self.ending}.")
         self._job.end(self._process.returncode)
+
+
+class Pool:
+    """The processes of one bundle, which take requests in turn."""
+
+    def __init__(self, start: Callable[[], App], size: int) -> None:
+        """start: starts a process; called when a request needs one, the first time or again."""
+        self._start = start
+        self._apps: list[App | None] = [None] * size
+        # Each is held while its app starts or stops.
+        self._locks = [threading.Lock() for _ in self._apps]
+        self._turns = itertools.cycle(range(size))
+        self._requests = 0
+        self._counting = threading.Lock()
+        self._retired = False
+
+    @property
+    def running(self) -> int:
+        """How many processes run."""
+        return sum(app is not None and app.alive for app in self._apps)
+
+    @contextmanager
+    def request(self) -> Iterator[App]:
+        """Give the process whose turn it is for one request.
+
+        Raises ServiceUnavailable beyond the limit, BadGateway when the app crashes in the context,
+        and what `start` raises.
+        """
+        with self._counting:
+            if self._requests == REQUESTS:
+                raise ServiceUnavailable("Too many requests are in progress.")
+            self._requests += 1
+            turn = next(self._turns)
+        try:
+            with self._locks[turn]:
+                app = self._apps[turn]
+                if not (app and app.alive):
+                    app = self._apps[turn] = self._start()
+            try:
+                yield app
+            except (OSError, http.client.HTTPException):
+                app.wait_if_ending()
+                what = "dropped the request" if app.alive else app.ending
+                raise BadGateway(f"The app {what}.") from None
+        finally:
+            with self._counting:
+                self._requests -= 1
+            self._stop_if_unused()
+
+    def retire(self, retired: bool) -> None:
+        """Stop the processes as soon as they have answered; with False, keep them."""
+        self._retired = retired
+        self._stop_if_unused()
+
+    def _stop_if_unused(self) -> None:
+        if self._retired:
+            self.stop(lambda: not self._requests)
+
+    def stop(self, condition: Callable[[], bool] = lambda: True) -> None:
+        """Stop the processes, each if the condition holds once it is not starting."""
+        for number, lock in enumerate(self._locks):
+            with lock:
+                app = self._apps[number]
+                if app and condition():
+                    app.stop()

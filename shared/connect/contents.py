@@ -1,7 +1,6 @@
 """What is deployed: contents and their bundles, each with its environment and its app."""
 
 import hashlib
-import http.client
 import io
 import itertools
 import os
@@ -9,15 +8,15 @@ import re
 import shutil
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound, ServiceUnavailable
+from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 
-from .apps import App
+from .apps import App, Pool
 from .bundles import Manifest, origin, unpack
 from .environments import BuildError, Environment, Environments
 from .errors import ConnectError, Problem
@@ -33,16 +32,13 @@ FORBIDDEN = re.compile(
     r"|resetpassword|content|sign-in\b|sign-out\b)"
 )
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?(?=/|\Z)")
-REQUESTS = 100  # in progress at once for one bundle; more get a 503
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
 class Bundle:
-    """One upload: its files, its environment once it is built, its processes while they run."""
+    """One upload: its files, its environment once it is built, and its processes."""
 
-    def __init__(
-        self, id: str, directory: Path, manifest: Manifest, creator: User, processes: int
-    ) -> None:
+    def __init__(self, id: str, directory: Path, manifest: Manifest, creator: User) -> None:
         self.id = id
         self.directory = directory
         self.manifest = manifest
@@ -52,56 +48,13 @@ class Bundle:
         self.created = now()
         self.environment: Environment | None = None
         self.failure = ""  # why it does not run
-        self.apps: list[App | None] = [None] * processes
-        self.locks = [
-            threading.Lock() for _ in self.apps
-        ]  # each held while its app starts or stops
-        self.retired = False
-        self._requests = 0
-        self._turns = itertools.cycle(range(processes))
-        self._counting = threading.Lock()
+        self.pool: Pool
 
     @property
     def state(self) -> str:
         if self.failure:
             return "failed"
-        return "running" if self.running else "not started"
-
-    @property
-    def running(self) -> int:
-        """The number of its processes."""
-        return sum(app is not None and app.alive for app in self.apps)
-
-    @contextmanager
-    def request(self) -> Iterator[int]:
-        """Count a request in progress, and give the number of the process whose turn it is.
-
-        Raises ServiceUnavailable beyond the limit.
-        """
-        with self._counting:
-            if self._requests == REQUESTS:
-                raise ServiceUnavailable("Too many requests are in progress.")
-            self._requests += 1
-            turn = next(self._turns)
-        try:
-            yield turn
-        finally:
-            with self._counting:
-                self._requests -= 1
-            self.stop_if_unused()
-
-    def stop_if_unused(self) -> None:
-        """Stop the processes once the bundle is retired and no request is in progress."""
-        if self.retired:
-            self.stop(lambda: not self._requests)
-
-    def stop(self, condition: Callable[[], bool] = lambda: True) -> None:
-        """Stop the processes for which the condition holds when none is starting."""
-        for number, lock in enumerate(self.locks):
-            with lock:
-                app = self.apps[number]
-                if app and condition():
-                    app.stop()
+        return "running" if self.pool.running else "not started"
 
 
 class Content:
@@ -171,8 +124,7 @@ class Content:
         """Show a bundle to visitors. The others answer the requests in progress, and stop."""
         self.active, self.deployed = bundle, now()
         for other in list(self.bundles.values()):
-            other.retired = other is not bundle
-            other.stop_if_unused()
+            other.pool.retire(other is not bundle)
 
     def job(self, key: str) -> Job:
         """Return a job; raises NotFound."""
@@ -295,7 +247,8 @@ class Contents:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        bundle = Bundle(bundle_id, directory, manifest, creator, self.processes_each)
+        bundle = Bundle(bundle_id, directory, manifest, creator)
+        bundle.pool = Pool(lambda: self._start(content, bundle), self.processes_each)
         bundle.size, bundle.metadata = len(data), origin(data, metadata)
         content.bundles[bundle_id] = bundle
         return bundle
@@ -332,17 +285,8 @@ class Contents:
         """
         bundle = content.bundle(bundle_id)
         try:
-            with bundle.request() as turn:
-                with bundle.locks[turn]:
-                    app = bundle.apps[turn]
-                    if not (app and app.alive):
-                        app = bundle.apps[turn] = self._start(content, bundle)
-                try:
-                    yield app
-                except (OSError, http.client.HTTPException):
-                    app.wait_if_ending()  # the next request then starts it again
-                    what = "dropped the request" if app.alive else app.ending
-                    raise BadGateway(f"The app {what}.") from None
+            with bundle.pool.request() as app:
+                yield app
         except BadGateway as error:
             raise BadGateway(f"{error.description} Its log: {content.dashboard}/logs") from None
 
@@ -378,7 +322,7 @@ class Contents:
         if bundle is content.active:
             raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
         content.bundles.pop(bundle.id, None)
-        bundle.stop()
+        bundle.pool.stop()
         shutil.rmtree(bundle.directory, ignore_errors=True)
 
     def delete(self, content: Content) -> None:
@@ -387,7 +331,7 @@ class Contents:
         self._users.by_key.pop(content.key, None)
         content.active = None
         for bundle in list(content.bundles.values()):
-            bundle.stop()
+            bundle.pool.stop()
         shutil.rmtree(content.directory, ignore_errors=True)
 
     def close(self) -> None:

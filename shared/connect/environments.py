@@ -74,7 +74,7 @@ class Environments:
         """Build aside, then rename: a directory with the final name is always complete."""
         with tempfile.TemporaryDirectory(prefix="new-", dir=self._directory) as aside:
             new = f"{aside}/environment"
-            venv = ["venv", "--relocatable", "--python", manifest.requires, new]
+            venv = ["venv", "--quiet", "--relocatable", "--python", manifest.requires, new]
             # Connect, too, adds its own WSGI server to the requirements.
             install = ["pip", "install", "--python", new, "waitress", "-r", manifest.requirements]
             for command in (venv, install):

@@ -80,14 +80,9 @@ def headers_for_app(url: str, mount: str, target: str) -> Headers:
     remove_hop_by_hop_headers(headers)
     if KEY.search(headers.get("Authorization", "")):
         headers.remove("Authorization")
-    # waitress drops names with underscores, which mean the same in WSGI.
-    for name in (
-        "X-RSC-Authorization",
-        "RStudio-Connect-Credentials",
-        "Forwarded",
-        "X-Forwarded-Port",
-    ):
-        headers.remove(name)
+    # waitress drops names with underscores, which mean the same in WSGI, and X-Forwarded-*.
+    headers.remove("X-RSC-Authorization")
+    headers.remove("RStudio-Connect-Credentials")
     scheme, _, host = url.partition("://")
     headers["Connection"] = "close"
     headers["X-Forwarded-For"] = request.environ["REMOTE_ADDR"]

@@ -47,7 +47,6 @@ def mounted(app):
 
 def main() -> None:
     ready = int(sys.argv[2])
-    os.set_inheritable(ready, False)  # not for what the app starts
     sys.path[0] = os.getcwd()
     app = load(sys.argv[1])
     from waitress import create_server

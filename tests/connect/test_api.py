@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -181,6 +182,22 @@ def test_name_is_optional_and_unique_per_owner(staffed):
     assert problem(admin.patch(f"content/{second['guid']}", json={"name": "one"})) == (409, 26)
     for name, kept in {"": "one", "one": "one", "three": "three"}.items():
         assert admin.patch(f"content/{first['guid']}", json={"name": name}).json()["name"] == kept
+
+
+def test_name_is_taken_once_by_two_at_the_same_time(server, publisher, monkeypatch):
+    both, add_key = threading.Barrier(2), server.users.add_key
+
+    def add_key_slowly(owner):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # for a second request that has found the name free
+        return add_key(owner)
+
+    monkeypatch.setattr(server.users, "add_key", add_key_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        created = list(pool.map(lambda _: publisher.post("content", json={"name": "two"}), "ab"))
+    for content in publisher.get("content", params={"name": "two"}).json():
+        publisher.delete(f"content/{content['guid']}")
+    assert sorted(response.status_code for response in created) == [200, 409]
 
 
 def test_content_is_changed_by_what_is_given_alone(publisher, content, url):

@@ -108,6 +108,11 @@ def test_environment_that_has_lost_its_python_is_built_again(build):
     assert packages(build("c")[0]) == ["waitress"]
 
 
+def test_requirement_that_is_not_there_is_reported_without_progress(build):
+    with pytest.raises(BuildError, match="^Distribution not found at: file:///[^ ]*/gone$"):
+        build("a", **{"requirements.txt": "./gone"})
+
+
 FAILURES = {
     "no-such-package-0q": "no-such-package-0q was not found in the package registry",
     "iniconfig==99": "there is no version of iniconfig==99",
@@ -117,7 +122,6 @@ FAILURES = {
 
 @pytest.mark.parametrize(("requirements", "reason"), FAILURES.items(), ids=repr)
 def test_requirement_that_cannot_be_installed_is_reported(build, requirements, reason):
-    """In one line, without the progress of uv."""
     with pytest.raises(BuildError, match=f"^{re.escape(reason)}$"):
         build("a", **{"requirements.txt": requirements})
 

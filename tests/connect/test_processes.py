@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 import psutil
 import pytest
 
-from shared.connect import apps, contents
+from shared.connect import apps
 from shared.connect.server import LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, echo_source, make_bundle, read_log
 
@@ -87,12 +87,13 @@ def test_first_requests_start_each_process_once(publisher, server, content, owne
     assert jobs == ["python_restore", *["run_python_api"] * processes]
 
 
-def test_process_answers_one_request_at_a_time(send, holding, processes):
+def test_process_answers_one_request_at_a_time(owner, own_echo, send, holding, processes):
     with holding() as held:
         later = send("later")
         assert select.select([later.sock], [], [], 0.5)[0] == []
     assert later.getresponse().status == 200
     assert [connection.getresponse().status for connection in held] == [200] * processes
+    assert "queue" not in read_log(owner, own_echo, "was asked for /later")
 
 
 def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
@@ -145,14 +146,14 @@ def test_requests_that_hang_block_nobody_else(
     """Beyond what one app can take they get a 503, and the API and other content still answer."""
     os.mkfifo(tmp_path / "hold")
     ask_echo(owner, own_echo)
-    connections = [send(f"hold?{tmp_path}/hold") for _ in range(contents.REQUESTS + 1)]
+    connections = [send(f"hold?{tmp_path}/hold") for _ in range(apps.REQUESTS + 1)]
     answered, _, _ = select.select([connection.sock for connection in connections], [], [], 30)
     assert len(answered) == 1
     assert owner.get(own_echo["content_url"]).status_code == 503
     assert publisher.get("user").status_code == 200
     assert ask_echo(owner, echo)["version"] == "1"
     # A new version is not blocked, either.
-    old = server.contents.get(own_echo["guid"]).active
+    old = server.contents.get(own_echo["guid"]).active.pool
     deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
     assert ask_echo(owner, own_echo)["version"] == "2"
     old.stop()
@@ -161,7 +162,7 @@ def test_requests_that_hang_block_nobody_else(
 
 
 def test_answered_requests_do_not_count(owner, own_echo, monkeypatch):
-    monkeypatch.setattr(contents, "REQUESTS", 2)
+    monkeypatch.setattr(apps, "REQUESTS", 2)
     for _ in range(5):
         ask_echo(owner, own_echo)
         owner.get(f"{own_echo['content_url']}crash")

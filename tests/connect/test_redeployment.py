@@ -14,6 +14,7 @@ from tests.connect.support import (
     deploy_bundle,
     echo_source,
     example_bundle,
+    follow_task,
     linked_from,
     make_bundle,
     read_log,
@@ -97,6 +98,15 @@ def test_failure_goes_when_the_same_bundle_runs(publisher, owner, content):
     url = f"content/{content['guid']}/environment"
     publisher.patch(url, json=[{"name": "WANTED", "value": "2"}])
     assert ask_echo(owner, content)["version"] == "2"
+    assert "failed:" not in owner.get("/").text
+
+
+def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, content):
+    bundle, _ = deploy_bundle(publisher, content, make_bundle(entrypoint="gone"))
+    assert owner.get(content["content_url"]).status_code == 502
+    assert "failed:" in owner.get("/").text
+    url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": bundle}
+    follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
     assert "failed:" not in owner.get("/").text
 
 
