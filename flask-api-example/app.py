@@ -41,9 +41,9 @@ def negotiate():
 @app.after_request
 def add_headers(response):
     # A cache must not give a browser's HTML to a program that wants JSON.
-    response.vary.add("Accept")
+    response.headers.add("Vary", "Accept")
     # The page's jQuery 1.8 would run a script hidden in a cookie.
-    response.headers["Content-Security-Policy"] = "script-src 'self'"
+    response.headers.add("Content-Security-Policy", "script-src 'self'")
     return response
 
 

@@ -47,7 +47,9 @@ def everywhere(example):
     turns = [(mount, "http", "connect.test") for mount in (*mounts, "")]
     turns += [(mount, "https", "connect.test") for mount in mounts]
     turns += [(mount, "http", "other.test:8080") for mount in mounts]
-    client = Client(mounted(load(example.path)))
+    app = load(example.path)
+    app.testing = True  # an exception of the app is then one of the test
+    client = Client(mounted(app))
     paths = [
         path.format(lang="en") for path in (*example.console_urls, example.list_url.rstrip("/"))
     ]
@@ -75,7 +77,9 @@ def test_links_and_redirects_stay_on_the_scheme_and_host_of_their_request(everyw
         for link in links_of(answers):
             # Others lead to the home pages of the packages.
             if ".test" in link:
-                assert link.startswith(f"{scheme}://{host}/"), f"{link} in a request by {scheme}"
+                assert link.startswith(f"{scheme}://{host}/"), (
+                    f"{link} answers a request by {scheme}"
+                )
                 absolute += 1
     assert absolute
 

@@ -30,6 +30,7 @@ def test_committed_manifest_is_that_of_its_directory(example, manifest):
     assert listed == there, f"manifest.json lists {listed}; the client bundles {there}: {REPAIR}"
     for key in sorted(committed.keys() - {"locale", "python"}):  # these are the machine's
         assert committed[key] == manifest[key], f"{key} of manifest.json is stale: {REPAIR}"
+    assert manifest["python"]["package_manager"]["package_file"] == "requirements.txt"
 
 
 def test_client_tells_connect_which_pythons_will_do(manifest):

@@ -7,9 +7,16 @@ from shared import contract
 
 def check(response, expected):
     """The answer is a 200 whose JSON is the expected value."""
-    assert response.status_code == 200
-    assert response.headers["Content-Type"] == contract.MEDIA_TYPE
+    told = f"{described(response)} {response.text[:200]!r}"
+    assert response.status_code == 200, told
+    assert response.headers["Content-Type"] == contract.MEDIA_TYPE, told
     assert contract.parse(response.content) == expected
+
+
+def described(response):
+    """The request and what it got, for the message of a test that fails."""
+    request = response.request
+    return f"{request.method} {request.url} answers {response.status_code}"
 
 
 @pytest.fixture(params=["list", "item"])
@@ -42,7 +49,7 @@ def test_query_changes_nothing(client, url):
 
 def test_head_is_get_without_a_body(client, url):
     get, head = client.get(url), client.head(url)
-    assert head.status_code == 200
+    assert head.status_code == 200, described(head)
     assert head.content == b""
     for name in ("Content-Type", "Content-Length"):
         assert head.headers[name] == get.headers[name]
@@ -51,13 +58,13 @@ def test_head_is_get_without_a_body(client, url):
 @pytest.mark.parametrize("method", contract.WRONG_METHODS)
 def test_wrong_method_is_refused_and_says_what_is_allowed(client, url, method):
     response = client.request(method, url, json={"lang": "en", "text": "Goodbye"})
-    assert response.status_code == 405
+    assert response.status_code == 405, described(response)
     allowed = {name.strip() for name in response.headers["Allow"].split(",")}
     assert allowed == contract.ALLOWED_METHODS
 
 
 def test_options_says_what_is_allowed(client, url):
     response = client.options(url)
-    assert response.status_code == 200
+    assert response.status_code == 200, described(response)
     allowed = {name.strip() for name in response.headers["Allow"].split(",")}
     assert allowed == contract.ALLOWED_METHODS

@@ -86,6 +86,8 @@ def read_form():
 """)
     form = {"lang": ["pt", "fr"], "text": ["Olá & bom dia"], "note": [""]}
     assert client.post("/form/of", data=form).json == form
+    odd = {"data": b"text=\xff", "content_type": "application/x-www-form-urlencoded"}
+    assert client.post("/form/of", **odd).status_code == 200
 
 
 @pytest.mark.of("restx")
@@ -134,6 +136,19 @@ class More(Resource):
 """)
     assert "more" in client.get("/greetings/more").json
     assert "more" not in client.post("/greetings/more").json
+
+
+@pytest.mark.of("api")
+def test_headers_of_a_route_stay(edited):
+    client = edited("""
+@app.route("/own/headers")
+def own_headers():
+    return {}, 200, {"Vary": "Cookie", "Content-Security-Policy": "img-src 'self'"}
+""")
+    headers = client.get("/own/headers").headers
+    assert headers.getlist("Vary") == ["Cookie", "Accept"]
+    policies = headers.getlist("Content-Security-Policy")
+    assert policies == ["img-src 'self'", "script-src 'self'"]
 
 
 @pytest.mark.of("credentials")

@@ -65,6 +65,12 @@ def test_operations_are_those_of_the_guide(spec, example):
     assert item in ("get_greeting", "get_greetings")  # the guide has one of each
 
 
+def test_operations_have_a_summary(spec):
+    summaries = [item["get"].get("summary", "") for item in spec["paths"].values()]
+    assert sorted(summaries)[0].startswith("Get the greeting of a language")
+    assert sorted(summaries)[1].startswith("List all")
+
+
 @pytest.mark.parametrize("kind", ["list", "item"])
 def test_operation_takes_and_answers_what_the_contract_says(spec, example, kind):
     path = {"list": example.list_url, "item": example.item_url}[kind]

@@ -17,12 +17,11 @@ from shared.harness.client import Client
 
 
 def write_manifest(client: Client, directory: Path) -> dict:
-    """Let the client write a directory's manifest.json, and return its value.
+    """Let the client write a manifest.json from a directory's pyproject.toml; return its value.
 
     Raises ClientError when the client refuses the directory.
     """
-    options = ["--overwrite", "--entrypoint", "app:app"]
-    client.run("write-manifest", "api", *options, str(directory))
+    client.run("write-manifest", "pyproject", "--overwrite", str(directory))
     return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
 
 
