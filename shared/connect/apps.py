@@ -178,7 +178,7 @@ class Pool:
                 self._stop_all()
 
     def stop(self) -> None:
-        """Stop the processes at once, and after its end those that a request still starts."""
+        """Stop the processes at once; one that a request starts meanwhile stops after it."""
         self._retired = True
         with self._lock:
             self._stop_all()

@@ -8,7 +8,7 @@ import pytest
 from shared.connect.server import LocalConnect
 from shared.harness.client import private_client
 from shared.harness.publication import kept_environments
-from tests.connect.support import deploy_bundle, make_bundle
+from tests.connect.support import deploy_bundle, key_client, make_bundle
 
 USERS = [("josé", ["équipe", "lecteurs"])]
 
@@ -32,12 +32,6 @@ def rsconnect(server):
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
         yield client
-
-
-def key_client(server, name, path="/"):
-    """An HTTP client with the key of a user, below a path."""
-    headers = {"Authorization": f"Key {server.api_keys[name]}"}
-    return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,15 @@ import tarfile
 import time
 from pathlib import Path
 
+import httpx
+
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
+
+
+def key_client(server, name, path="/"):
+    """An HTTP client with the key of a user, below a path."""
+    headers = {"Authorization": f"Key {server.api_keys[name]}"}
+    return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
 
 
 def echo_source(version):

@@ -15,8 +15,14 @@ import pytest
 
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
-from tests.connect.conftest import key_client
-from tests.connect.support import ask_echo, deploy_bundle, follow_task, make_bundle, read_log
+from tests.connect.support import (
+    ask_echo,
+    deploy_bundle,
+    follow_task,
+    key_client,
+    make_bundle,
+    read_log,
+)
 
 pytestmark = pytest.mark.local
 

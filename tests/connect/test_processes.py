@@ -203,6 +203,12 @@ def test_replaced_processes_answer_the_requests_in_progress(
     assert psutil.wait_procs(old, timeout=10)[1] == []
 
 
+def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):
+    server.contents.get(own_echo["guid"]).active.pool.stop()
+    process = psutil.Process(ask_echo(owner, own_echo)["pid"])
+    assert psutil.wait_procs([process], timeout=10)[1] == []
+
+
 def test_deleted_content_is_gone(server, publisher, owner, own_echo, pids):
     running = list(map(psutil.Process, pids()))
     log = f"/connect/apps/{own_echo['guid']}/logs"

@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-from tests.connect.conftest import key_client
-from tests.connect.support import ask_echo, echo_source, make_bundle
+from tests.connect.support import ask_echo, echo_source, key_client, make_bundle
 
 pytestmark = pytest.mark.local
 

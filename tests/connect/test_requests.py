@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
-from tests.connect.conftest import key_client
-from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
 pytestmark = pytest.mark.local
 

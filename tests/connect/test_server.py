@@ -11,8 +11,7 @@ import pytest
 
 from shared.connect import environments as building
 from shared.connect.server import CannotStart, LocalConnect
-from tests.connect.conftest import key_client
-from tests.connect.support import ask_echo, deploy_bundle, make_bundle
+from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
 pytestmark = pytest.mark.local
 
