@@ -1,7 +1,6 @@
 """The local Connect as one object: waitress, and a Flask app of the proxy, the API and the pages."""
 
 import contextlib
-import logging
 import secrets
 import socket
 import tempfile
@@ -87,8 +86,6 @@ class LocalConnect:
             self._open.close()
             hint = "Choose another --port, --environments or TMPDIR."
             raise CannotStart(f"Cannot start: {error}. {hint}") from None
-        # It warns of each request that waits for a thread.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._sockets = {}
         self._server = create_server(
             self._flask(links or {}, guids),

@@ -56,4 +56,5 @@ def test_app_that_does_not_start_is_reported(publisher, owner, content, entrypoi
     assert reason in read_log(owner, content)
     told = f"Bundle {bundle} failed: The app did not start: {reason}."
     escaped = told.replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")
-    assert escaped in owner.get("/").text
+    page = owner.get("/").text
+    assert escaped in page and "Visitors still see" not in page

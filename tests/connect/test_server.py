@@ -50,6 +50,16 @@ def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
         again.bind(("127.0.0.1", server.port))
 
 
+def test_nothing_starts_while_the_server_stops(environments):
+    with LocalConnect(environments=environments) as server:
+        with key_client(server, "admin", "/__api__/v1/") as publisher:
+            content = publisher.post("content", json={"name": "echo"}).json()
+            deploy_bundle(publisher, content, make_bundle())
+            server.contents.close()
+            late = publisher.get(content["content_url"])
+    assert (late.status_code, late.text) == (503, "The server is stopping.\n")
+
+
 def test_stopping_during_requests_leaves_and_prints_nothing(
     environments, monkeypatch, tmp_path, caplog
 ):
