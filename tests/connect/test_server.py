@@ -51,12 +51,14 @@ def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
 
 
 def test_nothing_starts_while_the_server_stops(environments):
-    with LocalConnect(environments=environments) as server:
-        with key_client(server, "admin", "/__api__/v1/") as publisher:
-            content = publisher.post("content", json={"name": "echo"}).json()
-            deploy_bundle(publisher, content, make_bundle())
-            server.contents.close()
-            late = publisher.get(content["content_url"])
+    with (
+        LocalConnect(environments=environments) as server,
+        key_client(server, "admin", "/__api__/v1/") as publisher,
+    ):
+        content = publisher.post("content", json={"name": "echo"}).json()
+        deploy_bundle(publisher, content, make_bundle())
+        server.contents.close()
+        late = publisher.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 
 
