@@ -60,9 +60,8 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
 
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
-        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         text = "\n".join(map(log_of, contents.get(guid).jobs))
-        return Response(text, mimetype="text/plain", headers=headers)
+        return Response(text, mimetype="text/plain", headers={"Cache-Control": "no-store"})
 
     return pages
 

@@ -93,8 +93,6 @@ class LocalConnect:
             sockets=[listener],
             threads=THREADS,
             connection_limit=5000,
-            asyncore_use_poll=True,  # select() takes 1,024 files at most
-            max_request_body_size=2 * bundles.MAX_SIZE,  # Flask's limit has a better message
             ident="local Connect",
         )
         self._thread = threading.Thread(target=self._server.run, name="local Connect")

@@ -135,6 +135,16 @@ def test_build_of_a_package_leaves_no_temporary_files(build, tmp_path, monkeypat
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_no_python_is_downloaded(build, tmp_path, monkeypatch):
+    monkeypatch.delenv("UV_PYTHON_DOWNLOADS", raising=False)
+    told = "#!/bin/sh\necho error: downloads: $UV_PYTHON_DOWNLOADS\nexit 1\n"
+    (tmp_path / "uv").write_text(told, encoding="utf-8")
+    (tmp_path / "uv").chmod(0o700)
+    monkeypatch.setattr("shared.connect.environments.UV", str(tmp_path / "uv"))
+    with pytest.raises(BuildError, match="^downloads: never$"):
+        build("a")
+
+
 def test_constraint_that_no_python_meets_is_reported(publisher, owner, content):
     requires = {"python": {"requires": ">=3.99"}}
     _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
