@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,9 @@ pytestmark = pytest.mark.local
 
 
 @pytest.fixture
-def build(tmp_path):
+def build(tmp_path, monkeypatch):
     """Builds the environment of a bundle's files, as a server that has just started."""
+    monkeypatch.chdir(tmp_path)
     with contextlib.closing(Processes()) as processes:
 
         def build(name, requires=None, **files):
@@ -29,7 +31,7 @@ def build(tmp_path):
             bundle = make_bundle(files, environment=environment)
             manifest = unpack(io.BytesIO(bundle), directory)
             lines = []
-            environments = Environments(tmp_path / "environments", processes)
+            environments = Environments(Path("environments"), processes)
             return environments.build(manifest, directory, lines.append), lines
 
         yield build
@@ -155,7 +157,9 @@ def test_constraint_that_no_python_meets_is_reported(publisher, owner, content):
 
 def test_python_meets_the_constraint(server, publisher, content):
     own = "{}.{}".format(*sys.version_info)
-    found = {version.rpartition(".")[0] for version in server.contents.environments.pythons()}
+    versions = server.contents.environments.pythons()
+    assert len(set(versions)) == len(versions)
+    found = {version.rpartition(".")[0] for version in versions}
     wanted = max(found - {own}, key=lambda v: int(v.partition(".")[2]), default=own)
     requires = {"python": {"requires": f"=={wanted}.*"}}
     _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
