@@ -58,7 +58,6 @@ def main() -> None:
         host="127.0.0.1",
         port=0,
         threads=THREADS,
-        connection_limit=1000,  # the proxy sets a lower one
         clear_untrusted_proxy_headers=False,  # the proxy has set X-Forwarded-* itself
     )
     os.write(ready, f"{os.getpid()} {server.effective_port}\n".encode())
