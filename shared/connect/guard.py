@@ -38,7 +38,7 @@ def main() -> None:
 
     threading.Thread(target=end_with_stdin, daemon=True).start()
     code = child.wait()
-    end_group()
+    end_group()  # all that can be done without /proc
     adopted = Path(f"/proc/self/task/{os.getpid()}/children")
     while adopted.exists() and (pids := adopted.read_text(encoding="ascii").split()):
         for pid in map(int, pids):

@@ -84,7 +84,6 @@ def headers_for_app(url: str, mount: str, target: str) -> Headers:
     headers.remove("X-RSC-Authorization")
     headers.remove("RStudio-Connect-Credentials")
     scheme, _, host = url.partition("://")
-    headers["Connection"] = "close"
     headers["X-Forwarded-For"] = request.environ["REMOTE_ADDR"]
     headers["X-Forwarded-Host"] = host
     headers["X-Forwarded-Proto"] = scheme

@@ -88,6 +88,7 @@ def test_request_and_answer_pass_whole(owner, echo):
     assert told["environ"]["HTTP_X_END"] == "2"
     assert not {"HTTP_X_HOP", "HTTP_TE"} & told["environ"].keys()
     assert told["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+    assert "CONTENT_LENGTH" not in owner.get(url).json()["environ"]
     head = owner.head(url)
     assert int(head.headers["content-length"]) > 100 and head.content == b""
     assert owner.get(f"{url}big").json()["big"] == "x" * 2**24
