@@ -35,7 +35,7 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
         target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
         user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
         if not content.may_be_seen_by(user):
-            return refuse(content, user, target)
+            return refuse(content, user, contents.url, target)
         sent = headers_for_app(contents.url, mount, target)
         if user:
             sent["RStudio-Connect-Credentials"] = user.credentials(guids)
@@ -62,13 +62,14 @@ def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         raise ClientDisconnected from None
 
 
-def refuse(content: Content, user: User | None, target: str) -> Response:
+def refuse(content: Content, user: User | None, url: str, target: str) -> Response:
     """Send a browser to sign in, and come back; aborts for others."""
     if user:
-        abort(403, f"{user.name} may not see this content: it is {content.owner.name}'s.")
+        owner = content.owner.name
+        abort(403, f"{user.name} may not see this content of {owner}. {url}/ signs others in.")
     # What other clients accept, */*, is HTML too.
     if "text/html" not in request.headers.get("Accept", "") or request.method != "GET":
-        abort(401, "This content is not public: send an API key.")
+        abort(401, f"This content is not public: send an API key, or sign in at {url}/.")
     return redirect(f"/sign-in?{urlencode({'next': target})}")
 
 
