@@ -63,7 +63,7 @@ def unpack(archive: BinaryIO, directory: Path) -> Manifest:
     try:
         with tarfile.open(fileobj=archive, mode="r:gz") as tar:
             # Nothing outside of the directory, and no device. Debian 12's Python has no filters.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             tar.extractall(directory)
     except Exception as error:  # tarfile raises any kind for a malformed archive
         told = f"The bundle cannot be unpacked: {error}"
