@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
+from contextlib import contextmanager
 
+import httpx
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from shared import contract
 from shared.catalogue import EXAMPLES
 from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
-from shared.harness.readme import console_commands
+from shared.harness.readme import commands
 from shared.harness.recipes import recipes_of
 
 REPAIR = "to write it again, tox run -e manifests"
@@ -39,12 +44,55 @@ def test_client_tells_connect_which_pythons_will_do(manifest):
     assert list(pythons.filter(["3.9", "3.10", "3.15"])) == ["3.10", "3.15"]
 
 
-def test_readme_of_an_example_runs_it_and_calls_it(tmp_path):
-    """Of the first example; test_readme.py checks that the others have the same commands."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The first example, installed as its README says; test_readme.py compares the others'."""
     example = EXAMPLES[0]
-    copy = shutil.copytree(example.path, tmp_path / example.directory)
-    *commands, serve = console_commands("Run", example.readme)
-    script = " && ".join([*commands, f"exec {serve}"])
-    port = {"FLASK_RUN_PORT": "0"}  # the usual one may be in use
-    with running(["sh", "-c", script], cwd=copy, env={**os.environ, **port}) as url:
-        recipes_of(example.readme)[0].check(url)
+    copy = shutil.copytree(example.path, tmp_path_factory.mktemp("copy") / example.directory)
+    *steps, _ = commands("Run", example.readme)
+    subprocess.run(["sh", "-c", " && ".join(steps)], cwd=copy, check=True)
+    return copy
+
+
+@contextmanager
+def run_from_readme(command, directory, **variables):
+    """Run a command that serves in a directory, at a free port; give its URL."""
+    options = {"cwd": directory, "env": {**os.environ, **variables}}
+    with running(["sh", "-c", f"exec {command}"], **options) as url:
+        yield url
+
+
+def test_readme_of_an_example_runs_it_and_calls_it(installed):
+    *_, command = commands("Run", EXAMPLES[0].readme)
+    with run_from_readme(command, installed, FLASK_RUN_PORT="0") as url:
+        recipes_of(EXAMPLES[0].readme)[0].check(url)
+
+
+def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):
+    subprocess.run([".venv/bin/pip", "install", "--quiet", "gunicorn"], cwd=installed, check=True)
+    (command,) = commands("Run it for many")
+    variables, _, gunicorn = command.replace(":8000", ":0").partition(" gunicorn ")
+    command = f"env {variables} .venv/bin/gunicorn {gunicorn}"
+    # gunicorn writes below HOME.
+    with run_from_readme(command, installed, HOME=str(tmp_path)) as url:
+        spec = httpx.get(f"{url}/greetings-api{EXAMPLES[0].spec_url}").json()
+        listed = httpx.get(f"{url}/greetings-api{EXAMPLES[0].list_url}").json()
+    assert spec["basePath"] == "/greetings-api"
+    assert listed == contract.greetings()
+
+
+def test_readme_renames_the_app(example, tmp_path):
+    with private_client() as client:
+        copy = client.root / example.directory
+        text = (copy / "app.py").read_text(encoding="utf-8")
+        (copy / "app.py").unlink()
+        (copy / "server.py").write_text(re.sub(r"\bapp\b", "service", text), encoding="utf-8")
+        project = copy / "pyproject.toml"
+        text = project.read_text(encoding="utf-8").replace("app:app", "server:service")
+        project.write_text(text, encoding="utf-8")
+        ((program, *words),) = map(str.split, commands("Rename `app.py` or `app`"))
+        client.run(*words[:-1], str(copy))
+        manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    assert program == "rsconnect"
+    assert manifest["metadata"]["entrypoint"] == "server:service"
+    assert "server.py" in manifest["files"] and "app.py" not in manifest["files"]

@@ -5,11 +5,14 @@ import re
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.harness.readme import README, console_commands
+from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
-TEXTS = {path: path.read_text(encoding="utf-8") for path in (README, CONTRIBUTING)}
+FILES = (README, CONTRIBUTING, *(example.readme for example in EXAMPLES))
+TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
+LINE = re.compile(r"L(\d+)")
+LINES = re.findall(r"\[`([^`]+)`\]\(([^)#]+)#L(\d+)\)", TEXTS[README])
 LINKS = [
     (path, target)
     for path, text in TEXTS.items()
@@ -17,29 +20,32 @@ LINKS = [
 ]
 
 
-def test_every_console_block_of_the_readme_is_run():
+def test_every_command_of_the_readme_is_run():
     """By a test or a command that asks for the commands below its heading."""
-    sections = re.split(r"^## ", TEXTS[README], flags=re.MULTILINE)
-    shown = {section.splitlines()[0] for section in sections if "```console" in section}
+    sections = re.split(r"^##+ ", TEXTS[README], flags=re.MULTILINE)
+    shown = {section.splitlines()[0] for section in sections if "```sh" in section}
     code = "".join(
         path.read_text(encoding="utf-8")
         for directory in ("shared", "tests")
         for path in (ROOT / directory).rglob("*.py")
     )
-    assert shown == set(re.findall(r'console_commands\("([^"]+)"\)', code))
+    assert shown == set(re.findall(r'\bcommands\("([^"]+)"\)', code))
 
 
 def test_readmes_of_the_examples_have_the_same_commands():
     """test_bundle.py runs the first example, and tests/connect/test_ways.py deploys it."""
-    run = {tuple(console_commands("Run", example.readme)) for example in EXAMPLES}
-    deploy = {tuple(console_commands("Deploy", example.readme)) for example in EXAMPLES}
+    run = {tuple(commands("Run", example.readme)) for example in EXAMPLES}
+    deploy = {tuple(commands("Deploy", example.readme)) for example in EXAMPLES}
     assert len(run) == 1
     assert deploy == {("rsconnect deploy pyproject -n myserver .",)}
 
 
 def test_quick_start_serves_and_tests():
-    serve, test = console_commands("Quick start")
-    assert serve.endswith("/tox run -e serve")
+    """tests/connect/test_serve.py runs what serves, and CI runs the tests."""
+    serve, test = commands("Quick start")
+    assert serve.endswith(
+        " -r shared/requirements.txt && .venv/bin/python -m shared.commands.serve"
+    )
     assert test.endswith("/tox run-parallel")
     for file, start in [(".ci/run", "\n"), (".github/workflows/test.yml", "- run: ")]:
         text = (ROOT / file).read_text(encoding="utf-8")
@@ -51,8 +57,31 @@ def test_link_leads_to_a_file_or_heading(path, target):
     file, _, anchor = target.partition("#")
     linked = path.parent / file if file else path
     assert linked.exists()
-    headings = HEADING.findall(linked.read_text(encoding="utf-8")) if anchor else [""]
-    assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+    if anchor and not LINE.fullmatch(anchor):
+        headings = HEADING.findall(linked.read_text(encoding="utf-8"))
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize(("text", "file", "line"), LINES)
+def test_link_to_a_line_shows_what_it_names(text, file, line):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    found = [number for number, code in enumerate(lines, 1) if text in code]
+    assert int(line) in found, f"{text} is not in line {line} of {file}, but in {found}"
+
+
+def test_readme_names_each_example():
+    missing = [e.directory for e in EXAMPLES if f"({e.directory}/README.md)" not in TEXTS[README]]
+    assert not missing, f"README.md has no link to the README of {', '.join(missing)}"
+    _, *deploy = commands("Deploy")
+    missing = [e.directory for e in EXAMPLES if not any(e.directory in line for line in deploy)]
+    assert not missing, f"README.md has no command that deploys {', '.join(missing)}"
+
+
+def test_contract_of_the_readme_has_the_paths_of_each_example():
+    contract = TEXTS[README].partition("## The contract")[2]
+    for example in EXAMPLES:
+        for path in (example.list_url, example.item_url):
+            assert f"`{path}`" in contract, f"README.md, The contract: {example.id} has {path}"
 
 
 def cells(*header):
@@ -62,22 +91,6 @@ def cells(*header):
     table = re.search(rf"^\| {first}.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = [line.strip("|").split(" | ") for line in table[1].splitlines()]
     return [[re.findall(r"`([^`]+)`", cell) for cell in row] for row in rows]
-
-
-def test_tables_are_the_catalogue():
-    told = [(row[0], row[2]) for row in cells("directory", "package")]
-    assert told == [([e.directory], list(e.console_urls)) for e in EXAMPLES]
-    told = cells("id", "list", "item")
-    assert told == [[[e.id], [e.list_url], [e.item_url]] for e in EXAMPLES]
-    told = [row[0] for row in cells("example", "breaks in the guide")]
-    assert told == [[], *([e.id] for e in EXAMPLES)]  # the first row is about all
-
-
-def test_readme_has_a_command_for_each_example():
-    _, *commands = console_commands("Deploy")
-    words = [command.split() for command in commands]
-    deployed = [(program, directory) for program, *_, directory in words]
-    assert deployed == [("rsconnect", f"./{e.directory}/") for e in EXAMPLES]
 
 
 def test_tox_has_the_environments_that_are_named(tox):

@@ -2,10 +2,15 @@
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
+from werkzeug.test import Client
 
+from shared import contract
 from shared.catalogue import EXAMPLES
+from shared.harness.readme import README
 from shared.harness.recipes import recipes_of
 from shared.harness.thread import load, serving
 
@@ -26,6 +31,21 @@ def test_recipe_answers_as_the_readme_shows(made_from, recipe, tmp_path):
     recipe.apply(copy / "app.py")
     with serving(load(copy)) as port:
         recipe.check(f"http://127.0.0.1:{port}")
+
+
+def test_processes_share_the_database_of_the_readme(example, copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("GREETINGS_DB", str(tmp_path / "greetings.sqlite"))
+    (recipe,) = recipes_of(README)
+    recipe.apply(copy / "app.py")
+    # Two imports, as two processes have them.
+    first, second = (Client(load(copy)) for _ in range(2))
+    assert first.get(example.list_url).json == contract.greetings()
+    with closing(sqlite3.connect(tmp_path / "greetings.sqlite")) as connection, connection:
+        connection.execute("INSERT INTO greetings VALUES ('et', 'Tere')")
+    for client in (first, second):
+        item = client.get(example.item_url.format(lang="et")).json
+        assert item == {"lang": "et", "text": "Tere"}
+        assert item in client.get(example.list_url).json
 
 
 def test_readme_of_the_example_is_short_and_complete(example):

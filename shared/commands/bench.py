@@ -1,4 +1,4 @@
-"""Measures what each example costs beside plain Flask. With --write, the README shows it."""
+"""Measures what each example costs beside plain Flask. With --write, CONTRIBUTING shows it."""
 
 import argparse
 import io
@@ -20,7 +20,7 @@ from pyperf import BenchmarkSuite
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 
-README = ROOT / "README.md"
+CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 PICTURE = "shared/pictures/cost.svg"
 MARKED = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
 
@@ -31,10 +31,9 @@ from flask import Flask
 app = Flask(__name__)
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-all_greetings = [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 @app.route("/greetings/")
 def greetings():
-    return all_greetings
+    return [{"lang": lang, "text": text} for lang, text in sorted(db.items())]
 """
 LIST_URLS = {BASE: "/greetings/"} | {example.directory: example.list_url for example in EXAMPLES}
 
@@ -73,7 +72,7 @@ text {{font-family: system-ui, sans-serif !important}}
 def main() -> None:
     """Measure, and print the table; exits with one line when something goes wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"update README.md and {PICTURE}")
+    parser.add_argument("--write", action="store_true", help=f"update CONTRIBUTING.md and {PICTURE}")
     parser.add_argument("--rounds", type=int, default=8, help="(default: %(default)s)")
     arguments = parser.parse_args()
     try:
@@ -85,8 +84,10 @@ def main() -> None:
     print(f"\n{table}")
     if arguments.write:
         (ROOT / PICTURE).write_text(draw(suites), "utf-8")
-        text = f"![Bar chart of the table below]({PICTURE})\n\n{table}\n{LEGEND} {conditions()}\n"
-        README.write_text(MARKED.sub(lambda _: text, README.read_text("utf-8")), "utf-8")
+        picture = f"![Bar chart of the table below](../{PICTURE})"
+        text = f"{picture}\n\n{table}\n{LEGEND} {conditions()}\n"
+        old = CONTRIBUTING.read_text("utf-8")
+        CONTRIBUTING.write_text(MARKED.sub(lambda _: text, old), "utf-8")
 
 
 def measure(directory: Path, rounds: int) -> dict[str, BenchmarkSuite]:

@@ -52,7 +52,7 @@ def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def running(command: list[str], **options) -> Iterator[str]:
-    """Run a command that serves with Werkzeug, and give the URL that it prints.
+    """Run a command that serves with Werkzeug or gunicorn, and give the URL that it prints.
 
     options: those of subprocess.Popen. Raises RuntimeError with the output when the command ends
     before it serves.
@@ -63,7 +63,7 @@ def running(command: list[str], **options) -> Iterator[str]:
             output = ""
             for line in process.stdout:
                 output += line
-                if url := re.search(r"Running on (http://\S+)", line):
+                if url := re.search(r"(?:Running on|Listening at:) (http://\S+)", line):
                     break
             else:
                 raise RuntimeError(output)

@@ -16,7 +16,7 @@ from shared.catalogue import EXAMPLES, Example
 from shared.connect.server import LocalConnect
 from shared.harness.client import ClientError, private_client
 from shared.harness.loopback import bypass_proxies
-from shared.harness.readme import console_commands
+from shared.harness.readme import commands
 
 # The URL of a real server to test on; CONNECT_API_KEY is a key of it.
 NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
@@ -101,7 +101,7 @@ def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publis
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
-    add, *commands = [shlex.split(command)[1:] for command in console_commands("Deploy")]
+    add, *deploy = [shlex.split(command)[1:] for command in commands("Deploy")]
     headers = {"Authorization": f"Key {key}"}
     with (
         httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
@@ -113,7 +113,7 @@ def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publis
 
         @functools.cache
         def publish(example: Example) -> dict[str, str]:
-            [command] = (c for c in commands if c[-1] == f"./{example.directory}/")
+            [command] = (c for c in deploy if c[-1] == f"./{example.directory}/")
             try:
                 printed = client.run(*command)
             except ClientError as error:

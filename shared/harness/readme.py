@@ -1,4 +1,4 @@
-"""Reads the README's console blocks: what they show is what the harness runs."""
+"""Reads the commands of a README: what it shows is what the harness runs."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,14 @@ from shared.catalogue import ROOT
 README = ROOT / "README.md"
 
 
-def console_commands(heading: str, readme: Path = README) -> list[str]:
-    """The lines that start with `$ ` in the section with a heading, such as "Deploy".
+def commands(heading: str, readme: Path = README) -> list[str]:
+    """The commands below a heading, such as "Deploy", up to the next one.
 
-    Raises LookupError when the README has no such heading.
+    They are the lines of `sh` blocks, and those of `console` blocks after `$ `. Raises KeyError
+    when the README has no such heading.
     """
-    sections = re.split(r"^## (.*)\n", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    section = dict(zip(sections[1::2], sections[2::2]))[heading]
-    return re.findall(r"^\$ (.*)", section, re.MULTILINE)
+    parts = re.split(r"^##+ (.*)\n", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    section = dict(zip(parts[1::2], parts[2::2]))[heading]
+    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return lines or re.findall(r"^\$ (.*)", section, re.MULTILINE)

@@ -20,7 +20,7 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A section of a README with `curl` commands, and the code that they need."""
+    """A section of a README with code for app.py, or with `curl` commands, or both."""
 
     readme: Path
     title: str
@@ -61,7 +61,7 @@ class Recipe:
 
 
 def recipes_of(readme: Path) -> list[Recipe]:
-    """Return the sections of a README that show `curl`, in order.
+    """Return the sections of a README that have code for app.py or show `curl`, in order.
 
     Raises RecipeError when a block of code does not say where it goes.
     """
@@ -78,6 +78,6 @@ def recipes_of(readme: Path) -> list[Recipe]:
             else:
                 shown = re.findall(r"^\$ (curl .*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE)
                 recipe.requests.extend(shown)
-        if recipe.requests:
+        if recipe.requests or recipe.edits:
             found.append(recipe)
     return found
