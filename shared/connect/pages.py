@@ -61,7 +61,7 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
         text = "\n".join(map(log_of, contents.get(guid).jobs))
-        return Response(text, mimetype="text/plain", headers={"Cache-Control": "no-store"})
+        return Response(text, mimetype="text/plain")
 
     return pages
 
