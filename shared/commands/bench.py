@@ -72,7 +72,9 @@ text {{font-family: system-ui, sans-serif !important}}
 def main() -> None:
     """Measure, and print the table; exits with one line when something goes wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"update CONTRIBUTING.md and {PICTURE}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"update CONTRIBUTING.md and {PICTURE}"
+    )
     parser.add_argument("--rounds", type=int, default=8, help="(default: %(default)s)")
     arguments = parser.parse_args()
     try:
