@@ -151,7 +151,13 @@ def place(request, example, pytestconfig):
         with served_from_bundle(example) as urls:
             yield urls
     else:
-        yield request.getfixturevalue("publication").publish(example)
+        from shared.harness.client import ClientError
+
+        try:
+            yield request.getfixturevalue("publication").publish(example)
+        except ClientError as error:
+            told = f"{example.directory} cannot be deployed: {error}\n{error.output}"
+            pytest.exit(told, returncode=1)
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,11 @@ COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the client colors its output in a pipe,
 
 
 class ClientError(Exception):
-    """The client failed: its last line, and all of its output in `output`."""
+    """The client failed: what the server told it, or its last line; in `output`, all it printed."""
 
     def __init__(self, output: str) -> None:
-        super().__init__(output.strip().rpartition("\n")[2])
+        told = re.findall(r"^Error from Connect server: (.+)", output, re.MULTILINE)
+        super().__init__(told[-1] if told else output.strip().rpartition("\n")[2])
         self.output = output
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SECTION = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
 BLOCK = re.compile(r"^([^\n]*)\n+```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CHAPTERS = ("Call", "Make it yours")
 PLACE = re.compile(r"(At the end of|Before|In place of) `(.+)`:$")
 # What the README shows of an answer may leave out parts with `...`.
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -61,13 +62,16 @@ class Recipe:
 
 
 def recipes_of(readme: Path) -> list[Recipe]:
-    """Return the sections of a README that have code for app.py or show `curl`, in order.
+    """Return the parts of "Call" and "Make it yours" that have code for app.py or show `curl`.
 
     Raises RecipeError when a block of code does not say where it goes.
     """
-    found = []
+    found, chapter = [], ""
     parts = SECTION.split(readme.read_text(encoding="utf-8"))
-    for title, text in zip(parts[2::3], parts[3::3]):
+    for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):
+        chapter = title if level == "##" else chapter
+        if chapter not in CHAPTERS:
+            continue
         recipe = Recipe(readme, title)
         for before, language, code in BLOCK.findall(text):
             if language == "python":
