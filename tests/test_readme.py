@@ -56,10 +56,11 @@ def test_quick_start_serves_and_tests():
 def test_link_leads_to_a_file_or_heading(path, target):
     file, _, anchor = target.partition("#")
     linked = path.parent / file if file else path
-    assert linked.exists()
+    assert linked.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
     if anchor and not LINE.fullmatch(anchor):
         headings = HEADING.findall(linked.read_text(encoding="utf-8"))
-        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+        anchors = [heading.lower().replace(" ", "-") for heading in headings]
+        assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
 
 
 @pytest.mark.parametrize(("text", "file", "line"), LINES)
