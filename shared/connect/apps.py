@@ -119,7 +119,7 @@ class App:
         self._process.wait()
         self._processes.end(self._process)
         self._job.add(f"Process {self._job.pid or 'of the app'} {self.ending}.")
-        self._job.end(self._process.returncode)
+        self._job.end(self._process.returncode, ending=self.ending)
 
 
 class Pool:

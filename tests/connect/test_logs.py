@@ -51,10 +51,20 @@ def test_lines_of_a_process_have_their_stream(logged):
     assert all(process.started <= time for time, _, _ in process.entries)
 
 
-def test_log_has_each_line_with_its_time(owner, content, logged):
+def test_log_has_the_newest_job_first_and_each_line_with_its_time(owner, content, logged):
     log = read_log(owner, content)
     assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ stderr: complained$", log, re.MULTILINE)
-    assert log.index("is active") < log.index("imported") < log.index("no greeting")
+    bundle, pid = logged[1].bundle_id, logged[1].pid
+    titles = (f"Process {pid} of bundle {bundle} is running", f"Build of bundle {bundle} ended")
+    places = [log.index(text) for text in (titles[0], "imported", "no greeting", titles[1])]
+    assert places == sorted(places) and places[0] == 0
+
+
+def test_log_says_how_a_process_ended(publisher, owner, content):
+    deploy_bundle(publisher, content, make_bundle({"app.py": "raise SystemExit(3)"}))
+    assert owner.get(content["content_url"]).status_code == 502
+    first = read_log(owner, content).splitlines()[0]
+    assert re.fullmatch(r"Process of bundle \d+ ended with code 3", first)
 
 
 def test_log_that_grows_loses_its_oldest_lines():
