@@ -37,7 +37,7 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
         page = render_template(
             "index.html",
             contents=sorted(list(contents.items.values()), key=lambda content: content.name),
-            links=lambda content: links.get(content.title, []),
+            links=lambda content: links.get(content.title, [("Open", "/")]),
             visitors_of=visitors_of,
             user=users.by_name.get(session.get("user")),
             users=users.by_name.values(),

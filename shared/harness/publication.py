@@ -21,6 +21,8 @@ from shared.harness.readme import commands
 # The URL of a real server to test on; CONNECT_API_KEY is a key of it.
 NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Of a local Connect, besides `admin`, with their groups.
+USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]
 Publish = Callable[[Example], dict[str, str]]
 
 
@@ -74,7 +76,7 @@ def publication(place: str) -> Iterator[Publication]:
         with publishing(NAMED_SERVER, key) as publish:
             yield Publication(NAMED_SERVER, key, publish)
         return
-    options = {"environments": kept_environments(), "links": links()}
+    options = {"environments": kept_environments(), "links": links(), "users": USERS}
     with ExitStack() as stack:
         trusted = {}
         if place == "processes":
