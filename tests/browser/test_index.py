@@ -103,10 +103,10 @@ def test_each_user_signs_in_and_out(index, name, groups):
     user = index.get_by_role("listitem").filter(has=index.get_by_text(name, exact=True))
     expect(user).to_contain_text(", ".join(groups) or "administrator")
     sign_in(index, name)
-    expect(index.locator(".card", has_text="signed in")).to_contain_text(name)
+    expect(index.get_by_text("Signed in as")).to_have_text(f"Signed in as {name}")
     index.get_by_role("button", name="Sign out").click()
     expect(index.get_by_role("button", name=f"Sign in as {name}")).to_be_visible()
-    expect(index.get_by_text("signed in")).to_have_count(0)
+    expect(index.get_by_text("Signed in as")).to_have_count(0)
 
 
 @pytest.mark.having("hello_url")
