@@ -8,7 +8,8 @@ from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
-FILES = (README, CONTRIBUTING, *(example.readme for example in EXAMPLES))
+CONNECT = ROOT / "shared" / "connect" / "README.md"
+FILES = (README, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 LINE = re.compile(r"L(\d+)")

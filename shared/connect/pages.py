@@ -41,6 +41,7 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
             visitors_of=visitors_of,
             user=users.by_name.get(session.get("user")),
             users=users.by_name.values(),
+            processes=contents.processes_each,
             url=contents.url,
             next=wanted,
             wanted=found and found[0],

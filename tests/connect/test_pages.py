@@ -6,6 +6,8 @@ import shlex
 
 import pytest
 
+from shared.catalogue import ROOT
+from shared.harness.readme import commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle, write_app
 
 pytestmark = pytest.mark.local
@@ -59,6 +61,8 @@ def test_card_says_what_failed(stranger, publisher, content):
 def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     write_app(rsconnect.root / "my-api")
     shown = html.unescape(re.search("<pre>(.*?)</pre>", stranger.get("/").text, re.DOTALL)[1])
+    readme = "\n".join(commands("Deploy", ROOT / "shared" / "connect" / "README.md"))
+    assert shown == readme.replace("http://127.0.0.1:3939", server.url)
     for command in shown.replace("YOUR-API-KEY", server.api_key).splitlines():
         program, *arguments = shlex.split(command)
         assert program == "rsconnect"

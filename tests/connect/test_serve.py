@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
+from shared.harness.readme import commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
+CONNECT_README = ROOT / "shared" / "connect" / "README.md"
 SERVE = ["-m", "shared.commands.serve", "--port", "0"]
 SERVER = ["-m", "shared.connect", "--port", "0"]
 
@@ -133,10 +135,19 @@ def test_server_stops_when_that_process_has_ended_already(start):
     until(process, "Stopped.")
 
 
-def test_help_of_the_server(start):
-    told = start(*SERVER, "--help").read()
-    options = ("--port", "--address", "--environments", "--user", "--guids", "--processes")
-    assert all(option in told for option in options)
+def test_readme_has_an_example_of_each_option(start):
+    examples = re.findall(
+        r"^\| `(--[^`]+)`", CONNECT_README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    process = start("-m", "shared.connect", *" ".join(examples).split(), "--help")
+    options = set(re.findall(r"(?<!\w)--\w+", process.read())) - {"--help"}
+    assert process.wait() == 0
+    assert {example.split()[0] for example in examples} == options
+
+
+def test_readme_starts_it_like_the_examples():
+    (command,) = commands("Start", CONNECT_README)
+    assert command.replace("shared.connect", "shared.commands.serve") in commands("Quick start")
 
 
 def test_options_of_the_server(start, environments):
