@@ -13,7 +13,7 @@ from tests.connect.support import deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
 
-PHONE = {"width": 360, "height": 640}
+PHONE = {"width": 320, "height": 640}  # the narrowest that WCAG 1.4.10 knows
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def contents(publication, publisher):
 @pytest.fixture(scope="module")
 def twin(contents, publisher):
     """A content with the title of an example, which has a draft and has failed since."""
-    named = {"name": "twin", "title": EXAMPLES[0].directory}
+    named = {"name": f"twin{'n' * 50}", "title": EXAMPLES[0].directory}
     twin = publisher.post("content", json=named).json()
     deploy_bundle(publisher, twin, make_bundle())
     deploy_bundle(publisher, twin, make_bundle(), activate=False)
@@ -92,7 +92,7 @@ def test_contents_with_the_same_title_differ(index, contents, twin):
     same = contents[twin["title"]]
     texts = [card_of(index, content).inner_text() for content in (same, twin)]
     assert all(text.startswith(twin["title"]) for text in texts)
-    assert "\ntwin\n" in texts[1] and "\ntwin\n" not in texts[0]
+    assert twin["name"] in texts[1] and twin["name"] not in texts[0]
     assert twin["content_url"] in texts[1] and f"/{twin['title']}/" in texts[0]
     names = index.get_by_role("link").evaluate_all("all => all.map(a => a.ariaLabel || a.href)")
     assert len(set(names)) == len(names)
@@ -125,14 +125,18 @@ def test_who_must_sign_in_is_told_so_first_and_comes_back(page, example, content
     content = contents[example.directory]
     wanted = f"{content['content_url'].rstrip('/')}{example.list_url}?a=b&c=%2F"
     page.goto(wanted)
+    sign_in_url = page.url
     first = page.locator("main").get_by_role("heading").first
     expect(first).to_have_text(f"Sign in to see {example.directory}")
     for seen in (first, page.get_by_text(wanted), page.get_by_role("button").first):
         expect(seen).to_be_in_viewport()
     sign_in(page, "admin")
     assert page.url == wanted
-    page.goto(str(httpx.URL(wanted).join("/sign-in?next=/")))
-    expect(page.get_by_text("Sign in to see")).to_have_count(0)
+    page.goto(sign_in_url)
+    expect(first).to_have_text("Users")
+    page.context.clear_cookies()
+    page.goto(str(httpx.URL(wanted).join("/")))
+    expect(first).to_have_text("Users")
 
 
 @pytest.mark.parametrize("place", ["", "/logs"], ids=["dashboard", "logs"])

@@ -60,10 +60,18 @@ def test_log_has_the_newest_job_first_and_each_line_with_its_time(owner, content
     assert places == sorted(places) and places[0] == 0
 
 
-def test_log_says_how_a_process_ended(publisher, owner, content):
-    bundle, _ = deploy_bundle(publisher, content, make_bundle({"app.py": "raise SystemExit(3)"}))
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("raise SystemExit(3)", "ended with code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
+    ],
+    ids=["exit", "kill"],
+)
+def test_log_says_how_a_process_ended(publisher, owner, content, code, ending):
+    bundle, _ = deploy_bundle(publisher, content, make_bundle({"app.py": code}))
     assert owner.get(content["content_url"]).status_code == 502
-    title = f"Process of bundle {bundle} ended with code 3\n"
+    title = f"Process of bundle {bundle} {ending}\n"
     assert read_log(owner, content, title).startswith(title)
 
 
