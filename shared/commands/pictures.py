@@ -1,11 +1,12 @@
 """Writes the README's screenshots: the consoles, the index of the local Connect, and an overview."""
 
+import sys
 from base64 import b64encode
 
 from playwright.sync_api import Page
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.connect.server import LocalConnect
+from shared.connect.server import CannotStart, LocalConnect
 from shared.harness.browser import open_browser
 from shared.harness.publication import USERS, kept_environments, links, publishing
 
@@ -71,4 +72,7 @@ def save(name: str, picture: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CannotStart as error:
+        sys.exit(str(error))
