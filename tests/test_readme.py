@@ -60,7 +60,7 @@ def test_link_leads_to_a_file_or_heading(path, target):
     assert linked.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
     if anchor and not LINE.fullmatch(anchor):
         headings = HEADING.findall(linked.read_text(encoding="utf-8"))
-        anchors = [heading.lower().replace(" ", "-") for heading in headings]
+        anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
         assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
 
 
