@@ -99,7 +99,8 @@ def publication(place: str) -> Iterator[Publication]:
 def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publish]:
     """Give `publish(example)`, which returns the base URL of its content at each mount.
 
-    open_to_all: visitors need no key; by default content answers its owner only. Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    open_to_all: visitors need no key; by default content answers its owner only.
+    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
