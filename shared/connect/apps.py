@@ -19,7 +19,6 @@ from .processes import Processes
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
-LINE = 10_000  # characters of a line of the log; longer ones are divided
 
 
 class NotStarted(BadGateway):
@@ -44,11 +43,14 @@ class App:
         self._stopped = False
         self._ready, sender = Pipe(duplex=False)
         with sender:
-            # -u: what the app prints is in its log at once.
-            command = [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())]
-            options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            options |= {"encoding": "utf-8", "errors": "replace", "pass_fds": [sender.fileno()]}
-            self._process = processes.start(command, **options)
+            self._process = processes.start(
+                # -u: what the app prints is in its log at once.
+                [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[sender.fileno()],
+                **options,
+            )
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
@@ -62,20 +64,19 @@ class App:
 
     def _read_port(self) -> None:
         with self._ready:
-            listens = self._ready.poll(START_SECONDS)
-            words = os.read(self._ready.fileno(), 100).split() if listens else []
+            told = self._ready.poll(START_SECONDS)
+            words = os.read(self._ready.fileno(), 100).split() if told else []
         if words:
             self._job.pid, self._port = map(int, words)
             self._job.add(f"Process {self._job.pid} started.")
             return
-        if listens:  # it closed the pipe, and so is ending
+        if told:  # it closed the pipe, and so is ending
             self.wait_if_ending()
         self.stop()
         errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
         reason = f": {errors[-1] if errors else self.ending}"
-        if not listens:
-            reason = f" within {START_SECONDS} seconds."
-        self._failure = f"The app did not start{reason}"
+        within = f" within {START_SECONDS} seconds."
+        self._failure = f"The app did not start{reason if told else within}"
         self._job.add(self._failure)
 
     @property
@@ -106,20 +107,21 @@ class App:
 
     def _follow(self) -> None:
         """Write the log of the process until it ends."""
-
-        def copy(stream: TextIO, source: str) -> None:
-            with stream:
-                for line in iter(lambda: stream.readline(LINE), ""):
-                    self._job.add(line.rstrip("\n"), source)
-
-        errors = threading.Thread(target=copy, args=(self._process.stderr, "stderr"), daemon=True)
+        errors = threading.Thread(
+            target=self._copy, args=(self._process.stderr, "stderr"), daemon=True
+        )
         errors.start()
-        copy(self._process.stdout, "stdout")
+        self._copy(self._process.stdout, "stdout")
         errors.join()
         self._process.wait()
         self._processes.end(self._process)
         self._job.add(f"Process {self._job.pid or 'of the app'} {self.ending}.")
         self._job.end(self._process.returncode)
+
+    def _copy(self, stream: TextIO, source: str) -> None:
+        with stream:
+            for line in stream:
+                self._job.add(line.rstrip("\n"), source)
 
 
 class Pool:
@@ -165,22 +167,22 @@ class Pool:
         finally:
             with self._lock:
                 self._requests -= 1
-            self._stop_if_unused()
+                self._stop_if_unused()
 
     def retire(self, retired: bool) -> None:
         """Stop the processes as soon as they have answered; with False, keep them."""
-        self._retired = retired
-        self._stop_if_unused()
+        with self._lock:
+            self._retired = retired
+            self._stop_if_unused()
 
     def _stop_if_unused(self) -> None:
-        with self._lock:
-            if self._retired and not self._requests:
-                self._stop_all()
+        if self._retired and not self._requests:
+            self._stop_all()
 
     def stop(self) -> None:
         """Stop the processes at once; one that a request starts meanwhile stops after it."""
-        self._retired = True
         with self._lock:
+            self._retired = True
             self._stop_all()
 
     def _stop_all(self) -> None:

@@ -76,10 +76,8 @@ def refuse(content: Content, user: User | None, url: str, target: str) -> Respon
 def headers_for_app(url: str, mount: str, target: str) -> Headers:
     """Return what the client sent, except what the app must not see or the server sets itself."""
     headers = Headers(request.headers)
-    for name in headers.get("Connection", "").split(","):
-        headers.remove(name.strip())
     remove_hop_by_hop_headers(headers)
-    if KEY.search(headers.get("Authorization", "")):
+    if KEY.match(headers.get("Authorization", "")):
         headers.remove("Authorization")
     # waitress drops names with underscores, which mean the same in WSGI, and X-Forwarded-*.
     headers.remove("X-RSC-Authorization")

@@ -132,7 +132,7 @@ def staffed(environments):
         LocalConnect(environments=environments, users=users) as server,
         contextlib.ExitStack() as stack,
     ):
-        clients = {name: key_client(server, name, "/__api__/v1/") for name in server.api_keys}
+        clients = {name: key_client(server, name, "/__api__/v1/") for name in server.users.by_name}
         yield {name: stack.enter_context(client) for name, client in clients.items()}
 
 

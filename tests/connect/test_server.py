@@ -57,7 +57,7 @@ def test_nothing_starts_while_the_server_stops(environments):
     ):
         content = publisher.post("content", json={"name": "echo"}).json()
         deploy_bundle(publisher, content, make_bundle())
-        server.contents.close()
+        server.contents.processes.close()
         late = publisher.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 
