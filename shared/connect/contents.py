@@ -15,7 +15,7 @@ from typing import BinaryIO
 from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 
 from .apps import App, NotStarted, Pool
-from .bundles import Manifest, origin, unpack
+from .bundles import origin, unpack
 from .environments import BuildError, Environment, Environments
 from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now

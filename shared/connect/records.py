@@ -8,15 +8,19 @@ from .contents import Bundle, Content
 from .jobs import Job, now, timestamp
 from .users import Group, User, Users
 
-# What nobody can set here.
-CONTENT = dict.fromkeys(
-    "connection_timeout read_timeout init_timeout idle_timeout max_processes min_processes"
-    " max_conns_per_process load_factor memory_request memory_limit cpu_request cpu_limit"
-    " amd_gpu_limit nvidia_gpu_limit service_account_name default_image_name image_name"
-    " default_environment_guid environment_guid default_r_environment_management"
-    " default_py_environment_management r_version r_environment_management quarto_version"
-    " node_version run_as metrics_collection_enabled notify_on_share public_content_status".split()
-) | {
+# What nobody can set here, and is null.
+CONTENT_UNSET = """
+    connection_timeout read_timeout init_timeout idle_timeout max_processes min_processes
+    max_conns_per_process load_factor memory_request memory_limit cpu_request cpu_limit
+    amd_gpu_limit nvidia_gpu_limit service_account_name default_image_name image_name
+    default_environment_guid environment_guid default_r_environment_management
+    default_py_environment_management r_version r_environment_management quarto_version
+    node_version run_as metrics_collection_enabled notify_on_share public_content_status
+"""
+BUNDLE_UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
+JOB_UNSET = "ppid remote_id queued_time queue_name error hostname cluster image run_as skip_reason"
+
+CONTENT = dict.fromkeys(CONTENT_UNSET.split()) | {
     "locked": False,
     "locked_message": "",
     "content_category": "",
@@ -24,12 +28,9 @@ CONTENT = dict.fromkeys(
     "run_as_current_user": False,
     "otel_enabled": False,
 }
-BUNDLE = dict.fromkeys(
-    "environment_guid image_name r_version r_environment_management quarto_version".split()
-)
-JOB = dict.fromkeys(
-    "ppid remote_id queued_time queue_name error hostname cluster image run_as skip_reason".split()
-)
+BUNDLE = dict.fromkeys(BUNDLE_UNSET.split())
+JOB = dict.fromkeys(JOB_UNSET.split())
+UNNAMED = {"first_name": "", "last_name": ""}
 
 
 def content_record(content: Content, user: User, include: set[str] = frozenset()) -> dict:
@@ -88,9 +89,6 @@ def vanity_record(content: Content) -> dict:
         "path": f"{content.vanity}/",
         "created_time": timestamp(content.vanity_created),
     }
-
-
-UNNAMED = {"first_name": "", "last_name": ""}
 
 
 def user_record(user: User) -> dict:

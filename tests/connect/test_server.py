@@ -30,11 +30,6 @@ def test_only_loopback_is_served(server, owner, echo):
     assert listening == {"127.0.0.1"}
 
 
-def test_requests_to_this_machine_use_no_proxy(server, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert httpx.get(server.url).status_code == 200
-
-
 def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/proc")
     with pytest.raises(CannotStart, match=r"/proc/.*TMPDIR"):
