@@ -15,7 +15,6 @@ from tests.connect.support import (
     echo_source,
     example_bundle,
     follow_task,
-    linked_from,
     make_bundle,
     read_log,
 )
@@ -105,20 +104,3 @@ def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, c
     url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": bundle}
     follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
     assert "failed:" not in owner.get("/").text
-
-
-def test_draft_is_not_what_visitors_see_until_it_is_active(publisher, owner, own_echo):
-    draft = make_bundle({"app.py": echo_source("2")})
-    bundle, _ = deploy_bundle(publisher, own_echo, draft, activate=False)
-    assert ask_echo(owner, own_echo)["version"] == "1"
-    told = ask_echo(owner, own_echo, f"_bundle{bundle}/a")
-    assert (told["version"], told["environ"]["PATH_INFO"]) == ("2", "/a")
-    assert told["environ"]["SCRIPT_NAME"] == f"/content/{own_echo['guid']}/_bundle{bundle}"
-    # Where the client says.
-    url = f"{own_echo['dashboard_url']}/draft/{bundle}"
-    assert linked_from(owner, url) == f"/content/{own_echo['guid']}/_bundle{bundle}/"
-    deploy = {"bundle_id": bundle, "activate": True}
-    publisher.post(f"content/{own_echo['guid']}/deploy", json=deploy)
-    read_log(owner, own_echo, f"Bundle {bundle} is active.")
-    assert ask_echo(owner, own_echo)["version"] == "2"
-    assert f'/draft/{bundle}"' not in owner.get("/").text
