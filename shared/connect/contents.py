@@ -7,8 +7,9 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -253,17 +254,17 @@ class Contents:
         job.end(1 if failure else 0, failure)
 
     @contextmanager
-    def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:
-        """Give the app for one request, started if need be.
+    def connected(self, content: Content, bundle_id: str | None) -> Iterator[HTTPConnection]:
+        """Give a connection to the app for one request, started if need be.
 
         Raises ServiceUnavailable beyond the limit of requests or when the server is stopping,
         NotFound without such a bundle, and BadGateway when the app does not start or crashes.
         """
         bundle = content.bundle(bundle_id)
         try:
-            with bundle.pool.request() as app:
+            with bundle.pool.request() as app, closing(app.connect()) as connection:
                 bundle.failure = ""
-                yield app
+                yield connection
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description

@@ -40,8 +40,7 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
         if user:
             sent["RStudio-Connect-Credentials"] = user.credentials(guids)
         with contextlib.ExitStack() as stack:
-            running = stack.enter_context(contents.running(content, bundle_id))
-            connection = stack.enter_context(contextlib.closing(running.connect()))
+            connection = stack.enter_context(contents.connected(content, bundle_id))
             body = request.stream if request.content_length else None
             connection.request(request.method, target, body, dict(sent))
             answer = stack.enter_context(connection.getresponse())

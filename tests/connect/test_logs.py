@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.connect import jobs
+from shared.connect import contents, jobs
 from tests.connect.support import deploy_bundle, make_bundle, read_log
 
 pytestmark = pytest.mark.local
@@ -49,6 +49,14 @@ def test_log_that_grows_loses_its_oldest_lines():
     for number in range(jobs.LINES + 1):
         job.add(str(number))
     assert [len(job.entries), job.entries[0].text] == [jobs.LINES, "1"]
+
+
+def test_oldest_jobs_of_a_content_go(publisher, owner, own_echo, monkeypatch):
+    monkeypatch.setattr(contents, "JOBS", 2)
+    for _ in range(3):
+        owner.get(f"{own_echo['content_url']}crash")
+    jobs = publisher.get(f"content/{own_echo['guid']}/jobs").json()
+    assert [job["tag"] for job in jobs] == ["run_python_api"] * 2
 
 
 def test_times_are_utc():
