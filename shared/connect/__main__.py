@@ -44,7 +44,12 @@ def parse(description: str | None, environments: Path | None = None) -> argparse
         "--guids", action="store_true", help="tell content GUIDs of users and groups, not names"
     )
     parser.add_argument(
-        "--processes", type=count, default=1, metavar="N", help="of each content (default: 1)"
+        "--processes",
+        type=int,
+        choices=range(1, 21),
+        default=1,
+        metavar="N",
+        help="of each content (default: 1)",
     )
     return parser.parse_args()
 
@@ -57,13 +62,6 @@ def user(text: str) -> tuple[str, list[str]]:
     return name, [group for group in groups.split(",") if group]
 
 
-def count(text: str) -> int:
-    """Return a positive number."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return int(text)
-
-
 def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     """Start a local Connect with a command's options; exits with one line if it cannot."""
     key = os.environ.get("CONNECT_API_KEY")
@@ -72,8 +70,8 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
-    for name in list(server.api_keys)[1:]:
-        print(f"API key of {name}: {server.api_keys[name]}", flush=True)
+    for user in list(server.users.by_name.values())[1:]:
+        print(f"API key of {user.name}: {user.key}", flush=True)
     return server
 
 

@@ -6,16 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import NoReturn
 
-from flask import Blueprint, g, request, send_file
-from werkzeug.exceptions import NotFound
+from flask import Blueprint, abort, g, request, send_file
 
-from .apps import START_SECONDS
-from .contents import Content, Contents
+from .contents import Contents
 from .errors import ConnectError, Problem
 from .jobs import LINES
 from .records import (
-    CONTENT,
-    INCLUDES,
     bundle_record,
     content_record,
     group_record,
@@ -29,33 +25,21 @@ from .users import Users
 VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
 WAIT_SECONDS = 30  # the longest wait for a task's next lines
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-# What can be set of a content item: what it may be, and what is wrong otherwise.
-TEXTS = {
-    "name": (r"[\w.-]{3,64}", Problem.BAD_NAME, "3 to 64 letters, digits, '.', '_' or '-'"),
-    "title": ("(?s).{0,1024}", Problem.BAD_TITLE, "at most 1,024 characters"),
-    "description": ("(?s).{0,4096}", Problem.BAD_DESCRIPTION, "at most 4,096 characters"),
-    "access_type": ("acl|logged_in|all", Problem.BAD_ACCESS_TYPE, "acl, logged_in or all"),
-}
+SETTABLE = {"name", "title", "description", "access_type"}
+ACCESS_TYPES = ["acl", "logged_in", "all"]
+INCLUDES = {"owner", "tags", "vanity_url"}  # tags: there only when set, which they never are
 
 
 def not_implemented(what: str) -> NoReturn:
-    raise ConnectError(Problem.NOT_IMPLEMENTED, f"Not implemented here: {what[:200]}.")
+    abort(501, f"Not implemented here: {what[:200]}.")
 
 
-def json_body(kind: type, field: str | None = None) -> dict | list:
-    """The JSON of the request's body, or of a field of its form.
-
-    Raises ConnectError unless it is of the `kind`, and can be stored.
-    """
-    name = field or "body"
-    try:
-        body = json.loads(request.form.get(field, "{}") if field else request.get_data())
-        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate cannot
-    except (ValueError, RecursionError) as error:
-        raise ConnectError(Problem.BAD_BODY, f"The {name} is not JSON: {error}") from None
+def json_body(kind: type) -> dict | list:
+    """The request's JSON; raises ConnectError unless it is of the kind."""
+    body = request.get_json(force=True, silent=True)
     if not isinstance(body, kind):
         expected = "object" if kind is dict else "array"
-        raise ConnectError(Problem.BAD_BODY, f"The {name} is not a JSON {expected}.")
+        raise ConnectError(Problem.BAD_BODY, f"The body is not a JSON {expected}.")
     return body
 
 
@@ -83,8 +67,6 @@ def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int
 def page_of(items: list) -> list:
     """The page of a list that the request's query wants."""
     number, size = number_of("page_number", 1, 1), number_of("page_size", 20, 1, 500)
-    if request.args.get("asc_order") == "false":
-        items = items[::-1]
     return items[(number - 1) * size : number * size]
 
 
@@ -92,29 +74,28 @@ def page_record(items: dict, record: Callable) -> dict:
     """A page of the records of items, those whose name starts with the query's prefix, by name."""
     prefix = request.args.get("prefix", "")
     found = [item for name, item in sorted(items.items()) if name.startswith(prefix)]
-    number = number_of("page_number", 1, 1)
     return {
-        "results": list(map(record, page_of(found))),
-        "current_page": number,
+        "results": [record(item) for item in page_of(found)],
+        "current_page": number_of("page_number", 1, 1),
         "total": len(found),
     }
 
 
 def content_changes() -> dict:
-    """What the request's body sets of a content item; raises ConnectError."""
+    """What the request's body sets of a content item; raises HTTPException."""
     body = json_body(dict)
-    # A client may send back what it got.
-    unknown = {key for key in body.keys() - TEXTS.keys() if body[key] != CONTENT.get(key, ...)}
-    if unknown:
+    if unknown := {key for key in body.keys() - SETTABLE if body[key] is not None}:
         not_implemented(", ".join(sorted(unknown)))
-    changes = {key: value_of(body, key, str) for key in body.keys() & TEXTS.keys()}
-    if changes.get("name") == "":
-        del changes["name"]  # the server chooses one, or keeps it
-    for key, text in changes.items():
-        pattern, problem, told = TEXTS[key]
-        if text is not None and not re.fullmatch(pattern, text, re.ASCII):
-            raise ConnectError(problem, f"{key} is not {told}.")
-    return {key: text for key, text in changes.items() if text is not None or key == "title"}
+    texts = {key: value_of(body, key, str) for key in body.keys() & SETTABLE}
+    # An empty name leaves the choice to the server. Only a title can be taken away.
+    changes = {key: text for key, text in texts.items() if text or key == "title"}
+    if not re.fullmatch(r"[\w.-]{3,64}", changes.get("name", "its"), re.ASCII):
+        told = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
+        raise ConnectError(Problem.BAD_NAME, told)
+    if changes.get("access_type", "acl") not in ACCESS_TYPES:
+        told = f"access_type is not {', '.join(ACCESS_TYPES)}."
+        raise ConnectError(Problem.BAD_ACCESS_TYPE, told)
+    return changes
 
 
 def variables() -> dict[str, str | None]:
@@ -123,24 +104,18 @@ def variables() -> dict[str, str | None]:
     for item in json_body(list):
         if not isinstance(item, dict):
             raise ConnectError(Problem.BAD_BODY, "A variable is not a JSON object.")
-        name, value = value_of(item, "name", str, ""), value_of(item, "value", str)
+        name = value_of(item, "name", str)
         if not name:
             raise ConnectError(Problem.EMPTY_VARIABLE_NAME, "A variable has no name.")
-        if "=" in name or "\0" in f"{name}{value}":
-            told = f"The variable {name[:50]!r} cannot be set."
-            raise ConnectError(Problem.BAD_PARAMETER, told)
-        if name in values:
-            told = f"The variable {name[:50]!r} is there twice."
-            raise ConnectError(Problem.DUPLICATE_VARIABLE, told)
-        values[name] = value
+        values[name] = value_of(item, "value", str)
     return values
 
 
 def included() -> set[str]:
     """What the request's query includes in the records of content; raises ConnectError."""
     include = set(filter(None, request.args.get("include", "").split(",")))
-    if unknown := include - INCLUDES:
-        told = f"include has no {', '.join(sorted(unknown))[:100]}."
+    if not include <= INCLUDES:
+        told = f"include takes only {', '.join(sorted(INCLUDES))} here."
         raise ConnectError(Problem.BAD_INCLUDE, told)
     return include
 
@@ -163,21 +138,16 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
         if "content" not in found:
             return
         content = found["content"] = contents.get(found["content"])
-        if not may_see(content):
+        if not content.may_be_seen_by(g.user):
             raise ConnectError(Problem.NO_VIEW, "You may not see this content.")
         for_viewers = request.endpoint in ("api.get_content", "api.get_vanity")
-        if not (for_viewers or g.user is content.owner or is_administrator()):
-            raise ConnectError(Problem.NOT_PERMITTED, "You may not change this content.")
+        if g.user is not content.owner and not for_viewers:
+            abort(403, "You may not change this content.")
         if "bundle" in found:
             found["bundle"] = content.bundle(found["bundle"])
         if "job" in found:
-            found["job"] = content.job(found["job"])
-
-    def may_see(content: Content) -> bool:
-        return content.may_be_seen_by(g.user) or is_administrator()
-
-    def is_administrator() -> bool:
-        return g.user.role == "administrator"
+            jobs = {job.key: job for job in list(content.jobs)}
+            found["job"] = jobs.get(found["job"]) or abort(404, "There is no such job.")
 
     # What publishers ask of the server.
 
@@ -185,17 +155,12 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
     def server_settings():
         return {"version": VERSION, "license": {"allow-apis": True}}
 
-    # This and the next one are not in the reference; Posit Publisher reads them.
+    # Not in the reference. Posit Publisher compares with them what cannot be set here.
     @api.get("/server_settings/applications")
-    def application_settings():
-        return {"access_types": ["acl", "logged_in", "all"], "run_as_current_user": False}
-
     @api.get("/server_settings/scheduler")
     @api.get("/server_settings/scheduler/<mode>")
-    def scheduler_settings(mode=None):
-        processes = contents.processes_each
-        names = ("min_processes", "max_processes", "min_processes_limit", "max_processes_limit")
-        return {**dict.fromkeys(names, processes), "init_timeout": START_SECONDS}
+    def more_settings(mode=None):
+        return {}
 
     @api.get("/v1/server_settings/python")
     def python_settings():
@@ -212,7 +177,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/server_settings/nodejs")
     def nodejs_settings():
-        raise NotFound(f"Connect {VERSION} runs no Node.js.")
+        abort(404, f"Connect {VERSION} runs no Node.js.")
 
     # Users and groups.
 
@@ -222,15 +187,12 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/users")
     def list_users():
-        if unknown := request.args.keys() & {"sort", "user_role", "account_status"}:
-            not_implemented(", ".join(sorted(unknown)))
         return page_record(users.by_name, user_record)
 
     @api.get("/v1/users/<guid>")
     def get_user(guid):
-        if guid not in users.by_guid:
-            raise NotFound("There is no user with this GUID.")
-        return user_record(users.by_guid[guid])
+        by_guid = {user.guid: user for user in users.by_name.values()}
+        return user_record(by_guid.get(guid) or abort(404, "There is no user with this GUID."))
 
     @api.get("/v1/groups")
     def list_groups():
@@ -240,17 +202,18 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/content")
     def list_contents():
-        include, items = included(), list(contents.items.values())
-        records = [content_record(item, g.user, include) for item in items if may_see(item)]
+        include = included()
+        seen = [item for item in list(contents.items.values()) if item.may_be_seen_by(g.user)]
+        records = [content_record(item, g.user, include) for item in seen]
         wanted = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
         return [record for record in records if wanted.items() <= record.items()]
 
     @api.post("/v1/content")
     def create_content():
-        if g.user.role == "viewer":
-            raise ConnectError(Problem.NOT_PERMITTED, "A viewer may not publish.")
+        if g.user is not users.admin:
+            abort(403, "A viewer may not publish.")
         changes = content_changes()
-        content = contents.create(changes.pop("name", secrets.token_hex(8)), g.user)
+        content = contents.create(changes.pop("name", secrets.token_hex(8)))
         vars(content).update(changes)
         return content_record(content, g.user)
 
@@ -287,14 +250,14 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/vanities")
     def list_vanities():
-        if not is_administrator():
-            raise ConnectError(Problem.NOT_PERMITTED, "This is for administrators.")
+        if g.user is not users.admin:
+            abort(403, "This is for administrators.")
         return [vanity_record(item) for item in list(contents.items.values()) if item.vanity]
 
     @api.get("/v1/content/<content>/vanity")
     def get_vanity(content):
         if not content.vanity:
-            raise NotFound("This content has no vanity path.")
+            abort(404, "This content has no vanity path.")
         return vanity_record(content)
 
     @api.put("/v1/content/<content>/vanity")
@@ -318,14 +281,9 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.post("/v1/content/<content>/bundles")
     def upload(content):
-        archive, metadata = request.stream, {}
-        if request.mimetype == "multipart/form-data":
-            archive, metadata = request.files.get("archive"), json_body(dict, "metadata")
-        if "url" in request.args or archive is None:
-            not_implemented("a bundle from a URL")
-        checksum = request.headers.get("X-Content-Checksum")
-        bundle = contents.upload(content, archive, g.user, metadata, checksum)
-        return bundle_record(content, bundle)
+        archive = request.files.get("archive", request.stream)
+        metadata = request.form.get("metadata", {}, type=json.loads)
+        return bundle_record(content, contents.upload(content, archive, metadata))
 
     @api.get("/v1/content/<content>/bundles/<bundle>")
     def get_bundle(content, bundle):
@@ -338,7 +296,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/content/<content>/bundles/<bundle>/download")
     def download(content, bundle):
-        return send_file(bundle.directory / "bundle.tar.gz", mimetype="application/gzip")
+        return send_file(bundle.archive, mimetype="application/gzip")
 
     @api.post("/v1/content/<content>/build")
     def build(content):
@@ -365,7 +323,7 @@ def create_api(contents: Contents, users: Users) -> Blueprint:
 
     @api.get("/v1/content/<content>/jobs")
     def list_jobs(content):
-        return [job_record(content, job) for job in list(content.jobs)[::-1]]
+        return [job_record(content, job) for job in content.jobs[::-1]]
 
     @api.get("/v1/content/<content>/jobs/<job>")
     def get_job(content, job):

@@ -6,8 +6,10 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +21,6 @@ from .processes import Processes
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
-LINE = 10_000  # characters of a line of the log; longer ones are divided
 
 
 class NotStarted(BadGateway):
@@ -38,45 +39,56 @@ class App:
         """
         self._processes = processes
         self._job = job
-        self._port: int | None = None
-        self._failure = ""
-        self._waiting = threading.Lock()  # held by the first request that waits until it listens
+        self._port: Future[int] = Future()
         self._stopped = False
-        self._ready, sender = Pipe(duplex=False)
+        ready, sender = Pipe(duplex=False)
         with sender:
-            # -u: what the app prints is in its log at once.
-            command = [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())]
-            options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            options |= {"encoding": "utf-8", "errors": "replace", "pass_fds": [sender.fileno()]}
-            self._process = processes.start(command, **options)
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+            self._process = processes.start(
+                # -u: what the app prints is in its log at once.
+                [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[sender.fileno()],
+                **options,
+            )
+        self._follower = threading.Thread(target=self._follow, args=[ready], daemon=True)
         self._follower.start()
 
-    def wait_until_ready(self) -> None:
-        """Return once the app listens; raises NotStarted."""
-        with self._waiting:
-            if not (self._port or self._failure):
-                self._read_port()
-        if self._failure:
-            raise NotStarted(self._failure)
-
-    def _read_port(self) -> None:
-        with self._ready:
-            listens = self._ready.poll(START_SECONDS)
-            words = os.read(self._ready.fileno(), 100).split() if listens else []
+    def _follow(self, ready: Connection) -> None:
+        """Write the log of the process until it ends."""
+        process, job = self._process, self._job
+        streams = [(process.stdout, "stdout"), (process.stderr, "stderr")]
+        copiers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
+        for copier in copiers:
+            copier.start()
+        with ready:
+            in_time = ready.poll(START_SECONDS)
+            # Its process id and its port, or nothing when it has ended.
+            words = os.read(ready.fileno(), 100).split() if in_time else []
         if words:
-            self._job.pid, self._port = map(int, words)
-            self._job.add(f"Process {self._job.pid} started.")
-            return
-        if listens:  # it closed the pipe, and so is ending
-            self.wait_if_ending()
-        self.stop()
-        errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
-        reason = f": {errors[-1] if errors else self.ending}"
-        if not listens:
-            reason = f" within {START_SECONDS} seconds."
-        self._failure = f"The app did not start{reason}"
-        self._job.add(self._failure)
+            job.pid, port = map(int, words)
+            job.add(f"Process {job.pid} started.")
+            self._port.set_result(port)
+        elif not in_time:
+            self.stop()
+        for copier in copiers:
+            copier.join()
+        process.wait()
+        self._processes.end(process)
+        job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
+        if not words:
+            errors = [text for _, source, text in job.entries if source == "stderr" and text]
+            reason = f": {errors[-1] if errors else self.ending}"
+            within = f" within {START_SECONDS} seconds."
+            failure = NotStarted(f"The app did not start{reason if in_time else within}")
+            job.add(failure.description)
+            self._port.set_exception(failure)
+        job.end(process.returncode, ending=self.ending)
+
+    def _copy(self, stream: TextIO, source: str) -> None:
+        with stream:
+            for line in stream:
+                self._job.add(line.rstrip("\n"), source)
 
     @property
     def alive(self) -> bool:
@@ -91,35 +103,17 @@ class App:
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a new connection to the app."""
-        return http.client.HTTPConnection("127.0.0.1", self._port)
+        """Return a new connection to the app, once it listens; raises NotStarted."""
+        return http.client.HTTPConnection("127.0.0.1", self._port.result())
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
         self._stopped = self._stopped or self.alive
         self._processes.end(self._process)
-        self._follower.join(1)
 
     def wait_if_ending(self) -> None:
         """Give an app that dropped a connection a second to end, if it crashed."""
         self._follower.join(1)
-
-    def _follow(self) -> None:
-        """Write the log of the process until it ends."""
-
-        def copy(stream: TextIO, source: str) -> None:
-            with stream:
-                for line in iter(lambda: stream.readline(LINE), ""):
-                    self._job.add(line.rstrip("\n"), source)
-
-        errors = threading.Thread(target=copy, args=(self._process.stderr, "stderr"), daemon=True)
-        errors.start()
-        copy(self._process.stdout, "stdout")
-        errors.join()
-        self._process.wait()
-        self._processes.end(self._process)
-        self._job.add(f"Process {self._job.pid or 'of the app'} {self.ending}.")
-        self._job.end(self._process.returncode, ending=self.ending)
 
 
 class Pool:
@@ -143,8 +137,8 @@ class Pool:
     def request(self) -> Iterator[App]:
         """Give the process whose turn it is for one request.
 
-        Raises ServiceUnavailable beyond the limit, NotStarted, BadGateway when the app crashes in
-        the context, and what `start` raises.
+        Raises ServiceUnavailable beyond the limit, BadGateway when the app crashes in the context,
+        and what `start` raises.
         """
         with self._lock:
             if self._requests == REQUESTS:
@@ -155,32 +149,30 @@ class Pool:
                 app = self._apps[turn] = self._start()
             self._requests += 1
         try:
-            app.wait_until_ready()
-            try:
-                yield app
-            except (OSError, http.client.HTTPException):
-                app.wait_if_ending()
-                what = "dropped the request" if app.alive else app.ending
-                raise BadGateway(f"The app {what}.") from None
+            yield app
+        except (OSError, http.client.HTTPException):
+            app.wait_if_ending()
+            what = "dropped the request" if app.alive else app.ending
+            raise BadGateway(f"The app {what}.") from None
         finally:
             with self._lock:
                 self._requests -= 1
-            self._stop_if_unused()
+                self._stop_if_unused()
 
     def retire(self, retired: bool) -> None:
         """Stop the processes as soon as they have answered; with False, keep them."""
-        self._retired = retired
-        self._stop_if_unused()
+        with self._lock:
+            self._retired = retired
+            self._stop_if_unused()
 
     def _stop_if_unused(self) -> None:
-        with self._lock:
-            if self._retired and not self._requests:
-                self._stop_all()
+        if self._retired and not self._requests:
+            self._stop_all()
 
     def stop(self) -> None:
         """Stop the processes at once; one that a request starts meanwhile stops after it."""
-        self._retired = True
         with self._lock:
+            self._retired = True
             self._stop_all()
 
     def _stop_all(self) -> None:

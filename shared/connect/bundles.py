@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from werkzeug.exceptions import abort
+
 from .errors import ConnectError, Problem
 
 MAX_SIZE = 128 * 1024**2  # bytes, of an upload
@@ -23,40 +25,42 @@ class Manifest:
 
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
-        """Read the manifest of an unpacked bundle; raises ConnectError."""
+        """Read the manifest of an unpacked bundle; raises HTTPException."""
         try:
             data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-            metadata = data["metadata"]
-            if metadata["appmode"] != "python-api":
-                mode = metadata["appmode"]
-                told = f"Not implemented here: a bundle of {mode!r}, only 'python-api' runs."
-                raise ConnectError(Problem.NOT_IMPLEMENTED, told)
-            python, environment = data["python"], data.get("environment", {})
-            # Without a constraint Connect takes any version of the same major.
-            any_minor = f"=={python['version'].split('.')[0]}.*"
-            return cls(
-                entrypoint=str(metadata["entrypoint"]),
-                requirements=str(python["package_manager"]["package_file"]),
-                requires=str(environment.get("python", {}).get("requires") or any_minor),
-            )
-        except FileNotFoundError:
-            told = "The bundle has no manifest.json."
-        except KeyError as error:
-            told = f"manifest.json has no {error}."
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            told = f"manifest.json is not a manifest: {error}"
-        raise ConnectError(Problem.BAD_MANIFEST, told)
+        except (OSError, ValueError) as error:
+            told = f"The bundle's manifest.json cannot be read: {error}"
+            raise ConnectError(Problem.BAD_MANIFEST, told) from None
+        mode = text_at(data, "metadata", "appmode")
+        if mode != "python-api":
+            abort(501, f"Not implemented here: a bundle of {mode!r}, only 'python-api' runs.")
+        # Without a constraint Connect takes any version of the same major.
+        any_minor = f"=={text_at(data, 'python', 'version').partition('.')[0]}.*"
+        return cls(
+            entrypoint=text_at(data, "metadata", "entrypoint"),
+            requirements=text_at(data, "python", "package_manager", "package_file"),
+            requires=text_at(data, "environment", "python", "requires", default=any_minor),
+        )
+
+
+def text_at(data: object, *keys: str, default: str | None = None) -> str:
+    """Return a text in nested objects; raises ConnectError without it and a default."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    text = data or default
+    if not isinstance(text, str):
+        raise ConnectError(Problem.BAD_MANIFEST, f"manifest.json has no text {'.'.join(keys)}.")
+    return text
 
 
 def origin(archive: bytes, told: dict) -> dict[str, str | None]:
     """Return where an archive comes from, as the client has told, and its checksums."""
-    texts = {key: None if told.get(key) is None else str(told[key]) for key in ORIGIN}
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
-    return texts | sums
+    return {key: told.get(key) for key in ORIGIN} | sums
 
 
 def unpack(archive: BinaryIO, directory: Path) -> Manifest:
-    """Unpack a .tar.gz into a new directory and return its manifest; raises ConnectError.
+    """Unpack a .tar.gz into a new directory and return its manifest; raises HTTPException.
 
     What it has written by then stays in `directory`, for the caller to remove.
     """

@@ -1,29 +1,29 @@
 """What is deployed: contents and their bundles, each with its environment and its app."""
 
-import hashlib
 import io
 import itertools
 import os
 import re
 import shutil
 import threading
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import BinaryIO
 
 from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 
 from .apps import App, NotStarted, Pool
-from .bundles import Manifest, origin, unpack
+from .bundles import origin, unpack
 from .environments import BuildError, Environment, Environments
 from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now
 from .processes import Processes
-from .users import User, Users, new_guid
+from .users import User, Users, new_guid, new_key
 
+JOBS = 100  # of a content; older ones go
 VANITY = re.compile(r"(/[A-Za-z0-9_-]+)+")
 # From Connect's API reference, but for the last, which are pages of the local Connect only.
 FORBIDDEN = re.compile(
@@ -31,20 +31,27 @@ FORBIDDEN = re.compile(
     r"|reports|plots|unpublished|settings|metrics|tokens|help|login|welcome|register"
     r"|resetpassword|content|sign-in\b|sign-out\b)"
 )
-MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d{1,9}))?(?=/|\Z)")
+MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
 
 
 class Bundle:
     """One upload: its files, its environment once it is built, and its processes."""
 
-    def __init__(self, id: str, directory: Path, manifest: Manifest, creator: User) -> None:
+    def __init__(self, id: str, directory: Path, archive: bytes, metadata: dict) -> None:
+        """Keep and unpack an archive; raises HTTPException.
+
+        metadata: where it comes from, as the client tells.
+        """
         self.id = id
         self.directory = directory
-        self.manifest = manifest
-        self.creator = creator
-        self.size = 0  # bytes of the archive
-        self.metadata: dict[str, str | None] = {}  # where it comes from, and its checksums
+        self.files = directory / "files"
+        self.archive = directory / "bundle.tar.gz"
+        directory.mkdir()
+        self.archive.write_bytes(archive)
+        self.manifest = unpack(io.BytesIO(archive), self.files)
+        self.size = len(archive)
+        self.metadata = origin(archive, metadata)
         self.created = now()
         self.environment: Environment | None = None
         self.failure = ""  # why it does not run
@@ -60,22 +67,21 @@ class Bundle:
 class Content:
     """One content item; visitors see its `active` bundle."""
 
-    def __init__(
-        self, number: str, name: str, owner: User, key: str, server_url: str, directory: Path
-    ) -> None:
+    def __init__(self, number: str, name: str, owner: User, url: str, directory: Path) -> None:
+        """url: of the server; directory: where it makes one of its own."""
         self.guid = new_guid()
         self.number = number  # Connect's internal id
         self.name = name
         self.owner = owner
-        self.key = key  # with which its app may call the server
+        self.key = new_key()  # with which its app may call the server
         self.title: str | None = None
         self.description: str | None = ""
         self.access_type = "acl"  # the owner only; logged_in: all users; all: everybody
         self.mount = f"/content/{self.guid}"
         self.vanity: str | None = None
         self.vanity_created: datetime | None = None
-        self.url = f"{server_url}{self.mount}/"
-        self.dashboard = f"{server_url}/connect/#/apps/{self.guid}"
+        self.url = f"{url}{self.mount}/"
+        self.dashboard = f"{url}/connect/#/apps/{self.guid}"
         self.variables: dict[str, str] = {}
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
@@ -126,17 +132,11 @@ class Content:
         for other in list(self.bundles.values()):
             other.pool.retire(other is not bundle)
 
-    def job(self, key: str) -> Job:
-        """Return a job; raises NotFound."""
-        for job in list(self.jobs):
-            if job.key == key:
-                return job
-        raise NotFound("There is no job with this key.")
-
     def start_job(self, tag: str, bundle: Bundle) -> Job:
         """Add a job about a bundle."""
         job = Job(tag, bundle.id)
         self.jobs.append(job)
+        del self.jobs[:-JOBS]
         return job
 
 
@@ -154,32 +154,29 @@ class Contents:
         self.items: dict[str, Content] = {}
         self.tasks: dict[str, Job] = {}  # the builds
         self.processes = Processes()
+        self.processes_each = processes
         self.environments = Environments(environments, self.processes)
         self._directory = directory
         self._users = users
-        self.processes_each = processes
-        self._lock = threading.Lock()  # held to take a name
         self._numbers = map(str, itertools.count(1))
 
-    def create(self, name: str, owner: User) -> Content:
-        """Add a content item; raises Conflict when the owner has another one with the name."""
-        with self._lock:
-            self._check_name(name, owner)
-            key = self._users.add_key(owner)
-            content = Content(next(self._numbers), name, owner, key, self.url, self._directory)
-            self.items[content.guid] = content
-            return content
+    def create(self, name: str) -> Content:
+        """Add a content item of `admin`; raises Conflict when another one has the name."""
+        self._check_name(name)
+        owner = self._users.admin
+        content = Content(next(self._numbers), name, owner, self.url, self._directory)
+        self._users.by_key[content.key] = owner
+        self.items[content.guid] = content
+        return content
 
     def rename(self, content: Content, name: str) -> None:
-        """Change a name; raises Conflict when the owner has another content item with it."""
-        with self._lock:
-            if name != content.name:
-                self._check_name(name, content.owner)
-                content.name = name
+        """Change a name; raises Conflict when another content item has it."""
+        if name != content.name:
+            self._check_name(name)
+            content.name = name
 
-    def _check_name(self, name: str, owner: User) -> None:
-        others = [item.name for item in list(self.items.values()) if item.owner is owner]
-        if name in others:
+    def _check_name(self, name: str) -> None:
+        if any(item.name == name for item in list(self.items.values())):
             raise Conflict(f"The name {name} is in use.")
 
     def set_vanity(self, content: Content, path: str, force: bool) -> None:
@@ -193,17 +190,15 @@ class Contents:
         if not VANITY.fullmatch(path):
             told = f"The vanity path {path[:50]} has more than letters, digits, '-', '_' and '/'."
             raise ConnectError(Problem.BAD_PARAMETER, told)
-        with self._lock:
-            for other in list(self.items.values()):
-                if other is content or not other.vanity:
-                    continue
-                shorter, longer = sorted((f"{path}/", f"{other.vanity}/"), key=len)
-                if force and shorter == longer:
-                    other.vanity = None
-                elif longer.startswith(shorter):
-                    told = f"The vanity path {path} conflicts with {other.vanity}."
-                    raise ConnectError(Problem.VANITY_IN_USE, told)
-            content.vanity, content.vanity_created = path, now()
+        for other in list(self.items.values()):
+            if other is content or not other.vanity:
+                continue
+            if force and path == other.vanity:
+                other.vanity = None
+            elif below(path, other.vanity) or below(other.vanity, path):
+                told = f"The vanity path {path} conflicts with {other.vanity}."
+                raise ConnectError(Problem.VANITY_IN_USE, told)
+        content.vanity, content.vanity_created = path, now()
 
     def get(self, guid: str) -> Content:
         """Return a content item; raises NotFound."""
@@ -217,38 +212,24 @@ class Contents:
             content = self.items.get(match[1])
             return content and (content, match[0], match[2])
         for content in list(self.items.values()):
-            if content.vanity and f"{path}/".startswith(f"{content.vanity}/"):
+            if content.vanity and below(path, content.vanity):
                 return content, content.vanity, None
         return None
 
-    def upload(
-        self,
-        content: Content,
-        archive: BinaryIO,
-        creator: User,
-        metadata: dict,
-        checksum: str | None = None,
-    ) -> Bundle:
-        """Add a bundle; raises ConnectError, and keeps nothing then.
+    def upload(self, content: Content, archive: BinaryIO, metadata: dict) -> Bundle:
+        """Add a bundle; raises HTTPException, and keeps nothing then.
 
-        metadata: where it comes from, as the client tells; checksum: the archive's MD5 in Base64.
+        metadata: where it comes from, as the client tells.
         """
         data = archive.read()
-        if checksum not in (None, b64encode(hashlib.md5(data).digest()).decode()):
-            told = "The bundle's MD5 differs from X-Content-Checksum."
-            raise ConnectError(Problem.BAD_CHECKSUM, told)
         bundle_id = next(self._numbers)
         directory = content.directory / bundle_id
-        directory.mkdir()
         try:
-            (directory / "bundle.tar.gz").write_bytes(data)
-            manifest = unpack(io.BytesIO(data), directory / "files")
+            bundle = Bundle(bundle_id, directory, data, metadata)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        bundle = Bundle(bundle_id, directory, manifest, creator)
         bundle.pool = Pool(lambda: self._start(content, bundle), self.processes_each)
-        bundle.size, bundle.metadata = len(data), origin(data, metadata)
         content.bundles[bundle_id] = bundle
         return bundle
 
@@ -262,29 +243,28 @@ class Contents:
     def _deploy(self, job: Job, content: Content, bundle: Bundle, activate: bool) -> None:
         bundle.failure = failure = ""
         try:
-            files = bundle.directory / "files"
-            bundle.environment = self.environments.build(bundle.manifest, files, job.add)
+            bundle.environment = self.environments.build(bundle.manifest, bundle.files, job.add)
             if activate:
                 content.activate(bundle)
                 job.add(f"Bundle {bundle.id} is active.")
-        except (BuildError, HTTPException, OSError, ValueError) as error:
-            bundle.failure = getattr(error, "description", None) or str(error)
+        except (BuildError, HTTPException, OSError) as error:
+            bundle.failure = str(error)
             failure = content.explain(bundle)
             job.add(failure)
         job.end(1 if failure else 0, failure)
 
     @contextmanager
-    def running(self, content: Content, bundle_id: str | None) -> Iterator[App]:
-        """Give the app for one request, started if need be.
+    def connected(self, content: Content, bundle_id: str | None) -> Iterator[HTTPConnection]:
+        """Give a connection to the app for one request, started if need be.
 
         Raises ServiceUnavailable beyond the limit of requests or when the server is stopping,
         NotFound without such a bundle, and BadGateway when the app does not start or crashes.
         """
         bundle = content.bundle(bundle_id)
         try:
-            with bundle.pool.request() as app:
+            with bundle.pool.request() as app, closing(app.connect()) as connection:
                 bundle.failure = ""
-                yield app
+                yield connection
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description
@@ -307,9 +287,9 @@ class Contents:
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        options = {"cwd": bundle.directory / "files", "env": env}
         job = content.start_job(PROCESS, bundle)
-        return App(self.processes, python, bundle.manifest.entrypoint, job, **options)
+        entrypoint = bundle.manifest.entrypoint
+        return App(self.processes, python, entrypoint, job, cwd=bundle.files, env=env)
 
     def delete_bundle(self, content: Content, bundle: Bundle) -> None:
         """Remove a bundle and its files; raises ConnectError for the active one."""
@@ -328,6 +308,7 @@ class Contents:
             bundle.pool.stop()
         shutil.rmtree(content.directory, ignore_errors=True)
 
-    def close(self) -> None:
-        """End all processes, and so the deployments that wait for them."""
-        self.processes.close()
+
+def below(path: str, above: str) -> bool:
+    """Whether a path is another one or below it: /team/a is below /team, /teams is not."""
+    return f"{path}/".startswith(f"{above}/")

@@ -4,39 +4,32 @@ from enum import Enum
 
 from werkzeug.exceptions import HTTPException
 
+# For Werkzeug's own exceptions, by their HTTP status; 2 and 1 for other errors of client and server.
+CODES = {401: 30, 403: 22, 404: 4, 409: 26}
+
 
 class Problem(Enum):
-    """The HTTP status of the answer, and the code in it: `APIErrorCode` in Connect's API reference.
+    """The HTTP status of an answer, and the code in it: `APIErrorCode` in Connect's API reference.
 
-    Where the reference has no status for a code, it is the one that users report: 409 for
-    DUPLICATE_NAME (rstudio/pins-r#289), 403 for NO_VIEW (posit-dev/connect-extensions#166).
+    Where the reference has no status for a code, it is the one that users report: 409 for a name
+    in use (rstudio/pins-r#289), 403 for NO_VIEW (posit-dev/connect-extensions#166).
     """
 
-    BAD_REQUEST = 400, 2
-    NO_OBJECT = 404, 4
     BAD_NAME = 400, 5
     NO_VIEW = 403, 19
-    NOT_PERMITTED = 403, 22
     SIGN_IN_FIRST = 401, 24
     BAD_PARAMETER = 400, 25
-    DUPLICATE_NAME = 409, 26
     NO_BUNDLE = 400, 28
-    BAD_KEY = 401, 30
     BAD_MANIFEST = 400, 38
     VANITY_IN_USE = 409, 51
     VANITY_FORBIDDEN = 400, 52
     ACTIVE_BUNDLE = 400, 75
     BAD_BODY = 400, 87
-    BAD_CHECKSUM = 400, 104
     BAD_ACCESS_TYPE = 400, 117
-    BAD_TITLE = 400, 122
-    BAD_DESCRIPTION = 400, 123
     BAD_ARCHIVE = 400, 135
     NO_TASK = 404, 141
-    DUPLICATE_VARIABLE = 400, 149
     BAD_INCLUDE = 400, 161
     EMPTY_VARIABLE_NAME = 400, 266
-    NOT_IMPLEMENTED = 501, 1  # which a real server does not answer
 
 
 class ConnectError(HTTPException):
@@ -48,7 +41,7 @@ class ConnectError(HTTPException):
 
 
 def error_record(error: HTTPException) -> dict:
-    """Return the body of the API's answer to an error; Werkzeug's own have their status only."""
-    default = {401: 30, 403: 22, 404: 4, 409: 26}.get(error.code, 1 if error.code >= 500 else 2)
+    """Return the body of the API's answer to an error."""
+    default = CODES.get(error.code, 1 if error.code >= 500 else 2)
     number = getattr(error, "number", default)
     return {"code": number, "error": error.description, "payload": None}

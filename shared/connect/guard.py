@@ -20,9 +20,12 @@ def main() -> None:
     # On Linux, a process whose parent ends becomes a child of this one, whatever its session.
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    # close_fds: the command gets the pipes that this process got.
-    options = {"stdin": subprocess.DEVNULL, "start_new_session": True, "close_fds": False}
-    child = subprocess.Popen(sys.argv[1:], **options)
+    child = subprocess.Popen(
+        sys.argv[1:],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        close_fds=False,  # the command gets the pipes that this process got
+    )
 
     def end_group() -> None:
         with contextlib.suppress(ProcessLookupError):

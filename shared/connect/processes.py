@@ -25,11 +25,16 @@ class Processes:
 
         Ctrl-C in a terminal does not reach it. Raises ServiceUnavailable after `close`.
         """
-        guarded = [sys.executable, "-S", str(GUARD), *command]
-        options |= {"stdin": subprocess.PIPE, "start_new_session": True}
         with self._lock:
             self._check_open()
-            process = subprocess.Popen(guarded, **options)
+            process = subprocess.Popen(
+                [sys.executable, "-S", str(GUARD), *command],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                encoding="utf-8",
+                errors="replace",
+                **options,
+            )
             self._running.add(process)
             return process
 
@@ -44,7 +49,7 @@ class Processes:
         ServiceUnavailable after `close`.
         """
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = self.start(command, encoding="utf-8", errors="replace", **options)
+        process = self.start(command, **options)
         output = ""
         try:
             for line in process.stdout:

@@ -40,8 +40,7 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
         if user:
             sent["RStudio-Connect-Credentials"] = user.credentials(guids)
         with contextlib.ExitStack() as stack:
-            running = stack.enter_context(contents.running(content, bundle_id))
-            connection = stack.enter_context(contextlib.closing(running.connect()))
+            connection = stack.enter_context(contents.connected(content, bundle_id))
             body = request.stream if request.content_length else None
             connection.request(request.method, target, body, dict(sent))
             answer = stack.enter_context(connection.getresponse())
@@ -76,10 +75,8 @@ def refuse(content: Content, user: User | None, url: str, target: str) -> Respon
 def headers_for_app(url: str, mount: str, target: str) -> Headers:
     """Return what the client sent, except what the app must not see or the server sets itself."""
     headers = Headers(request.headers)
-    for name in headers.get("Connection", "").split(","):
-        headers.remove(name.strip())
     remove_hop_by_hop_headers(headers)
-    if KEY.search(headers.get("Authorization", "")):
+    if KEY.match(headers.get("Authorization", "")):
         headers.remove("Authorization")
     # waitress drops names with underscores, which mean the same in WSGI, and X-Forwarded-*.
     headers.remove("X-RSC-Authorization")

@@ -8,20 +8,19 @@ from .contents import Bundle, Content
 from .jobs import Job, now, timestamp
 from .users import Group, User, Users
 
-# What a content item has that nobody can set here.
-CONTENT = dict.fromkeys(
-    (
-        *("connection_timeout", "read_timeout", "init_timeout", "idle_timeout"),
-        *("max_processes", "min_processes", "max_conns_per_process", "load_factor"),
-        *("memory_request", "memory_limit", "cpu_request", "cpu_limit"),
-        *("amd_gpu_limit", "nvidia_gpu_limit", "service_account_name"),
-        *("default_image_name", "default_environment_guid", "environment_guid"),
-        *("default_r_environment_management", "default_py_environment_management"),
-        *("r_version", "r_environment_management", "quarto_version", "node_version"),
-        *("run_as", "metrics_collection_enabled", "notify_on_share", "public_content_status"),
-        *("image_name",),
-    )
-) | {
+# What nobody can set here, and is null.
+CONTENT_UNSET = """
+    connection_timeout read_timeout init_timeout idle_timeout max_processes min_processes
+    max_conns_per_process load_factor memory_request memory_limit cpu_request cpu_limit
+    amd_gpu_limit nvidia_gpu_limit service_account_name default_image_name image_name
+    default_environment_guid environment_guid default_r_environment_management
+    default_py_environment_management r_version r_environment_management quarto_version
+    node_version run_as metrics_collection_enabled notify_on_share public_content_status
+"""
+BUNDLE_UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
+JOB_UNSET = "ppid remote_id queued_time queue_name error hostname cluster image run_as skip_reason"
+
+CONTENT = dict.fromkeys(CONTENT_UNSET.split()) | {
     "locked": False,
     "locked_message": "",
     "content_category": "",
@@ -29,21 +28,14 @@ CONTENT = dict.fromkeys(
     "run_as_current_user": False,
     "otel_enabled": False,
 }
-BUNDLE = dict.fromkeys(
-    ("environment_guid", "image_name", "r_version", "r_environment_management", "quarto_version")
-)
-JOB = dict.fromkeys(
-    (
-        *("ppid", "remote_id", "queued_time", "queue_name", "error", "hostname"),
-        *("cluster", "image", "run_as", "skip_reason"),
-    )
-)
-INCLUDES = {"tags", "owner", "vanity_url", "bookmarked", "schedule"}
+BUNDLE = dict.fromkeys(BUNDLE_UNSET.split())
+JOB = dict.fromkeys(JOB_UNSET.split())
+UNNAMED = {"first_name": "", "last_name": ""}
 
 
 def content_record(content: Content, user: User, include: set[str] = frozenset()) -> dict:
-    """A content item as the user sees it; include: some of INCLUDES."""
-    bundle = content.active
+    """A content item as the user sees it; include: `owner` or `vanity_url`, or both."""
+    bundle, owner = content.active, content.owner
     record = CONTENT | {
         "guid": content.guid,
         "id": content.number,
@@ -51,35 +43,21 @@ def content_record(content: Content, user: User, include: set[str] = frozenset()
         "title": content.title,
         "description": content.description,
         "access_type": content.access_type,
-        "owner_guid": content.owner.guid,
+        "owner_guid": owner.guid,
         "app_mode": "python-api" if bundle else "unknown",
         "bundle_id": bundle and bundle.id,
         "created_time": timestamp(content.created),
         "last_deployed_time": timestamp(content.deployed),
         "content_url": content.url,
         "dashboard_url": content.dashboard,
-        "app_role": app_role(content, user),
+        "app_role": "owner" if user is owner else "viewer",
         **built_record(bundle),
     }
     if "owner" in include:
-        keys = ("guid", "username", "first_name", "last_name")
-        owner = user_record(content.owner)
-        record["owner"] = {key: owner[key] for key in keys}
+        record["owner"] = {"guid": owner.guid, "username": owner.name} | UNNAMED
     if "vanity_url" in include and content.vanity:
         record["vanity_url"] = content.url.replace(content.mount, content.vanity)
-    # Like a vanity URL, tags are only there when they are set, which they never are here.
-    if "bookmarked" in include:
-        record["bookmarked"] = False
-    if "schedule" in include:
-        record["schedules"] = []
     return record
-
-
-def app_role(content: Content, user: User) -> str:
-    """What the user is to the content."""
-    if user is content.owner:
-        return "owner"
-    return "viewer" if content.may_be_seen_by(user) else "none"
 
 
 def built_record(bundle: Bundle | None) -> dict:
@@ -96,7 +74,7 @@ def bundle_record(content: Content, bundle: Bundle) -> dict:
     return BUNDLE | {
         "id": bundle.id,
         "content_guid": content.guid,
-        "created_by": bundle.creator.guid,
+        "created_by": content.owner.guid,
         "created_time": timestamp(bundle.created),
         "active": bundle is content.active,
         "size": bundle.size,
@@ -114,15 +92,14 @@ def vanity_record(content: Content) -> dict:
 
 
 def user_record(user: User) -> dict:
-    return {
+    created = timestamp(user.created)
+    return UNNAMED | {
         "guid": user.guid,
         "username": user.name,
         "user_role": user.role,
         "email": "",
-        "first_name": "",
-        "last_name": "",
-        "created_time": timestamp(user.created),
-        "updated_time": timestamp(user.created),
+        "created_time": created,
+        "updated_time": created,
         "active_time": None,
         "confirmed": True,
         "locked": False,
@@ -161,10 +138,9 @@ def job_record(content: Content, job: Job) -> dict:
 
 def log_record(job: Job, lines: int) -> dict:
     """The last lines of a job's log."""
-    entries = job.entries[-lines:]
     return {
         "entries": [
             {"source": source, "timestamp": timestamp(time), "data": text}
-            for time, source, text in entries
+            for time, source, text in job.entries[-lines:]
         ]
     }

@@ -61,25 +61,14 @@ class LocalConnect:
     ) -> None:
         self._open = contextlib.ExitStack()
         try:
-            address_and_port = ("127.0.0.1", port)
-            listener = self._open.enter_context(
-                socket.create_server(address_and_port, backlog=1024)
-            )
+            listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+            self._open.enter_context(listener)
             self.port = listener.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
             temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
-            self.users = Users()
-            admin, *viewers = {"admin": (), **dict(users)}.items()
-            self.users.create(*admin, role="administrator")
-            for viewer in viewers:
-                self.users.create(*viewer)
-            keys = {"admin": api_key}
-            self.api_keys = {
-                name: self.users.add_key(user, keys.get(name))
-                for name, user in self.users.by_name.items()
-            }
-            self.api_key = self.api_keys["admin"]
+            self.users = Users(users, api_key)
+            self.api_key = self.users.admin.key
             environments = environments or self.directory / "environments"
             self.contents = Contents(self.url, self.directory, environments, self.users, processes)
         except (OSError, OverflowError) as error:
@@ -128,7 +117,7 @@ class LocalConnect:
 
     def close(self) -> None:
         """Stop answering, end all processes and remove the files."""
-        self.contents.close()
+        self.contents.processes.close()  # and so the deployments that wait for them
         self._server.task_dispatcher.shutdown()
         # In the server's own thread, which uses them, and may have closed the trigger by then.
         with contextlib.suppress(OSError):

@@ -13,14 +13,17 @@ from werkzeug.exceptions import Unauthorized
 
 from .jobs import now
 
-# Also as one of several values, which a server joins with commas.
-KEY = re.compile(r"(?:^|,)\s*key\s+([^\s,]*)", re.IGNORECASE)
-# A client sends the second when an app or a proxy needs the first; see Connect's user guide.
+KEY = re.compile(r"\s*key\s+(\S*)", re.IGNORECASE)
+# A client sends the first when an app or a proxy needs the second; see Connect's user guide.
 KEY_HEADERS = ("X-RSC-Authorization", "Authorization")
 
 
 def new_guid() -> str:
     return str(uuid.uuid4())
+
+
+def new_key() -> str:
+    return secrets.token_hex(16)  # 32 characters, as Posit Publisher wants them
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class User:
     """A user, and the groups that content is told."""
 
     name: str
-    groups: tuple[Group, ...] = ()
-    role: str = "viewer"
+    groups: tuple[Group, ...]
+    role: str
+    key: str
     guid: str = field(default_factory=new_guid)
     created: datetime = field(default_factory=now)
 
@@ -54,35 +58,28 @@ class User:
 
 
 class Users:
-    """The users of one server, by name, GUID and key, and its groups by name."""
+    """The users of one server: `admin`, who publishes, and viewers."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, User] = {}
-        self.by_guid: dict[str, User] = {}
-        self.by_key: dict[str, User] = {}
+    def __init__(self, names: Iterable[tuple[str, Iterable[str]]], admin_key: str | None) -> None:
+        """names: each with the names of groups; `admin` may be among them."""
         self.groups: dict[str, Group] = {}
-
-    def create(self, name: str, groups: Iterable[str] = (), role: str = "viewer") -> User:
-        """Add a user in groups of these names."""
-        joined = tuple(self.groups.setdefault(group, Group(group)) for group in groups)
-        user = User(name, joined, role)
-        self.by_name[name] = self.by_guid[user.guid] = user
-        return user
-
-    def add_key(self, user: User, key: str | None = None) -> str:
-        """Give a user one more key, a random one by default, and return it."""
-        key = key or secrets.token_hex(16)  # 32 characters, as Posit Publisher wants them
-        self.by_key[key] = user
-        return key
+        self.by_name: dict[str, User] = {}
+        self.by_key: dict[str, User] = {}
+        for name, groups in {"admin": (), **dict(names)}.items():
+            joined = tuple(self.groups.setdefault(group, Group(group)) for group in groups)
+            role, key = ("administrator", admin_key) if name == "admin" else ("viewer", None)
+            user = User(name, joined, role, key or new_key())
+            self.by_name[name] = self.by_key[user.key] = user
+        self.admin = self.by_name["admin"]
 
     def authorized(self, headers: Headers) -> User | None:
         """Return the user whose key a request has, None without one.
 
         Raises Unauthorized when the key belongs to no user.
         """
-        found = next(
-            filter(None, (KEY.search(headers.get(name, "")) for name in KEY_HEADERS)), None
-        )
-        if found and found[1] not in self.by_key:
-            raise Unauthorized("The API key is not valid.")
-        return self.by_key[found[1]] if found else None
+        for name in KEY_HEADERS:
+            if found := KEY.match(headers.get(name, "")):
+                if found[1] not in self.by_key:
+                    raise Unauthorized("The API key is not valid.")
+                return self.by_key[found[1]]
+        return None

@@ -14,7 +14,7 @@ ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
 
 def key_client(server, name, path="/"):
     """An HTTP client with the key of a user, below a path."""
-    headers = {"Authorization": f"Key {server.api_keys[name]}"}
+    headers = {"Authorization": f"Key {server.users.by_name[name].key}"}
     return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
 
 

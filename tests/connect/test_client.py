@@ -15,28 +15,24 @@ from tests.connect.support import ask_echo, echo_source, linked_from, read_log, 
 pytestmark = pytest.mark.local
 
 
-def by_title(publisher, title):
-    """The content items with a title, oldest first."""
-    return [item for item in publisher.get("content").json() if item["title"] == title]
-
-
 @pytest.mark.lowest
 def test_client_deploys_and_redeploys_the_same_content(rsconnect, publisher, owner, tmp_path):
-    directory = write_app(tmp_path / "twice")
-    command = ("deploy", "api", "-n", "local", "--entrypoint", "app:app", directory)
-    assert "Direct content URL" in rsconnect.run(*command)
-    (content,) = by_title(publisher, "twice")
+    def deployed():
+        """The content items with the directory's name as their title."""
+        return [item for item in publisher.get("content").json() if item["title"] == "twice"]
+
+    options = ("-n", "local", "--entrypoint", "app:app", write_app(tmp_path / "twice"))
+    assert "Direct content URL" in rsconnect.run("deploy", "api", *options)
+    (content,) = deployed()
     before = ask_echo(owner, content)
     write_app(tmp_path / "twice", echo_source("2"))
-    rsconnect.run(*command)
-    assert [item["guid"] for item in by_title(publisher, "twice")] == [content["guid"]]
+    rsconnect.run("deploy", "api", *options)
+    assert [item["guid"] for item in deployed()] == [content["guid"]]
     after = ask_echo(owner, content)
     assert (before["version"], after["version"]) == ("1", "2")
     assert psutil.pid_exists(after["pid"]) and not psutil.pid_exists(before["pid"])
-
-    rsconnect.run(*command[:2], "--new", *command[2:])
-    first, second = by_title(publisher, "twice")
-    assert (first["name"], second["name"]) == ("twice", "twice1")
+    rsconnect.run("deploy", "api", "--new", *options)
+    assert [item["name"] for item in deployed()] == ["twice", "twice1"]
 
 
 @pytest.mark.lowest
@@ -140,33 +136,20 @@ def test_client_builds(rsconnect, echo):
     rsconnect.run("content", "build", "rm", *guid)
 
 
-MORE = [
-    ("content", "repository", "show", "-g", "{guid}"),
-    ("content", "venv", "-g", "{guid}", "{path}"),
-    ("environment", "list"),
-    ("integration", "list"),
-]
 NOT_IMPLEMENTED = [
     ("content", "get-lockfile", "-g", "{guid}"),
     ("deploy", "git", "--repository", "https://example.com/a.git", "--branch", "main"),
     ("system", "caches", "list"),
-    *(pytest.param(command, marks=pytest.mark.deep) for command in MORE),
 ]
 
 
 @pytest.mark.parametrize("command", NOT_IMPLEMENTED, ids=" ".join)
-def test_client_is_told_what_is_not_implemented(rsconnect, echo, tmp_path, command):
-    words = [word.format(guid=echo["guid"], path=tmp_path / "venv") for word in command]
+def test_client_is_told_what_is_not_implemented(rsconnect, echo, command):
+    words = [word.format(guid=echo["guid"]) for word in command]
     with pytest.raises(ClientError) as failure:
         rsconnect.run(*words, "-n", "local")
     assert "Traceback" not in failure.value.output
     assert "ot implemented here" in failure.value.output
-
-
-def test_bundle_of_another_kind_is_refused_by_its_kind(rsconnect, tmp_path):
-    (tmp_path / "index.html").write_text("<p>Hello", encoding="utf-8")
-    with pytest.raises(ClientError, match="bundle of 'static'"):
-        rsconnect.run("deploy", "html", "-n", "local", str(tmp_path))
 
 
 WAYS = {

@@ -153,15 +153,6 @@ def test_import_that_hangs_delays_no_redeployment(publisher, owner, own_echo, se
     assert waiting.getresponse().status == 502
 
 
-def test_crashes_leave_no_open_files(owner, own_echo, pids):
-    pids()
-    before = psutil.Process().num_fds()
-    for _ in range(5):
-        owner.get(f"{own_echo['content_url']}crash")
-    pids()
-    assert psutil.Process().num_fds() <= before + 2
-
-
 def test_requests_that_hang_block_nobody_else(
     server, publisher, owner, echo, own_echo, send, tmp_path
 ):
@@ -205,8 +196,8 @@ def test_replaced_processes_answer_the_requests_in_progress(
 
 def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):
     server.contents.get(own_echo["guid"]).active.pool.stop()
-    process = psutil.Process(ask_echo(owner, own_echo)["pid"])
-    assert psutil.wait_procs([process], timeout=10)[1] == []
+    pid = ask_echo(owner, own_echo)["pid"]
+    read_log(owner, own_echo, f"Process {pid} was stopped by the server.")
 
 
 def test_deleted_content_is_gone(server, publisher, owner, own_echo, pids):

@@ -5,8 +5,6 @@ packages/connect-api/src/client.ts and extensions/vscode/src/publish/connectPubl
 posit-dev/publisher (2.11.2).
 """
 
-import base64
-import hashlib
 import re
 import time
 
@@ -30,34 +28,32 @@ SETTINGS = (
 
 
 @pytest.fixture
-def publisher(server):
-    """An HTTP client below /__api__/, with the key."""
-    with key_client(server, "admin", "/__api__/") as publisher:
-        yield publisher
+def extension(server):
+    """The HTTP client of Posit Publisher, with a key."""
+    with key_client(server, "admin", "/__api__/") as extension:
+        yield extension
 
 
 def bundle_of(version):
     """The bytes of a bundle of the echo app, with the manifest that Publisher writes."""
-    package_manager = {"name": "pip", "package_file": "requirements.txt"}
     return make_bundle(
         {"app.py": echo_source(version)},
-        metadata={"appmode": "python-api", "entrypoint": "app.py"},
-        python={"version": "3.11.0", "package_manager": package_manager},
+        entrypoint="app.py",
         environment={"image": "", "prebuilt": False, "python": {"requires": ">=3.10"}},
         packages={},
     )
 
 
-def publish(publisher, bundle, guid=None):
+def publish(extension, bundle, guid=None):
     """Deploy a bundle as Publisher does, to new content without a GUID; return the content."""
 
     def send(method, path, **options):
-        response = publisher.request(method, path, **options)
+        response = extension.request(method, path, **options)
         assert response.is_success, f"{method} {path}: {response.text}"
         return response.content and response.json()
 
     check_user(send("GET", "v1/user"))
-    *settings, nodejs = (publisher.get(path) for path in SETTINGS)
+    *settings, nodejs = (extension.get(path) for path in SETTINGS)
     assert {response.status_code for response in settings} == {200}
     assert nodejs.status_code == 404
     _, general, _, _, python, r, quarto = (response.json() for response in settings)
@@ -70,8 +66,7 @@ def publish(publisher, bundle, guid=None):
     else:
         content = send("POST", "v1/content", json={"name": ""})
     url = f"v1/content/{content['guid']}"
-    checksum = base64.b64encode(hashlib.md5(bundle).digest()).decode()
-    headers = {"Content-Type": "application/gzip", "X-Content-Checksum": checksum}
+    headers = {"Content-Type": "application/gzip"}
     uploaded = send("POST", f"{url}/bundles", content=bundle, headers=headers)
     send("PATCH", url, json={"name": "", "title": "greetings"})
     send("PATCH", f"{url}/environment", json=[{"name": "GREETING", "value": "hello"}])
@@ -91,18 +86,18 @@ def check_user(user):
     assert user["user_role"] in ("publisher", "administrator")
 
 
-def test_publisher_takes_the_credential(server, publisher, stranger):
+def test_publisher_takes_the_credential(server, extension, stranger):
     assert re.fullmatch("[0-9A-Za-z]{32}", server.api_key)
     assert stranger.get("/__api__/v1/user").status_code == 401
-    check_user(publisher.get("v1/user").json())
+    check_user(extension.get("v1/user").json())
 
 
-def test_publisher_deploys_and_redeploys(publisher, owner):
-    content = publish(publisher, bundle_of("1"))
+def test_publisher_deploys_and_redeploys(extension, owner):
+    content = publish(extension, bundle_of("1"))
     assert (content["title"], content["app_mode"]) == ("greetings", "python-api")
     told = ask_echo(owner, content)
     assert (told["version"], told["variables"]["GREETING"]) == ("1", "hello")
-    again = publish(publisher, bundle_of("2"), content["guid"])
+    again = publish(extension, bundle_of("2"), content["guid"])
     assert (again["guid"], again["name"]) == (content["guid"], content["name"])
     assert ask_echo(owner, content)["version"] == "2"
-    publisher.delete(f"v1/content/{content['guid']}")
+    extension.delete(f"v1/content/{content['guid']}")

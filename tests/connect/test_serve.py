@@ -43,9 +43,9 @@ def start(temporary):
     }
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, cwd=ROOT):
+        def start(*arguments, cwd=ROOT, **more):
             words = [str(argument) for argument in arguments]
-            process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options)
+            process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options, **more)
             return stack.enter_context(process)
 
         yield start
@@ -117,22 +117,17 @@ def test_server_without_options_takes_a_directory(start, temporary):
     check_stops(process, temporary)
 
 
-def test_server_stops_with_the_process_that_started_it(start):
-    """tox does not pass on the signal that ends it."""
-    run = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]]); input()"
-    process = start("-c", run, "-c", run, *SERVER)
+def test_closed_terminal_stops_the_server(start, temporary):
+    process = start(*SERVER)
     until(process, "Ctrl-C stops it.")
-    psutil.Process(process.pid).children()[0].kill()
-    until(process, "Stopped.")
+    process.ptyproc.fileobj.close()
+    process.wait()
+    assert list(temporary.iterdir()) == []
 
 
-def test_server_stops_when_that_process_has_ended_already(start):
-    """Before it waits."""
-    waiting = "from shared.connect import stopping; import os; "
-    waiting += "os.kill(os.getppid(), 9); print('Stopped.', stopping.wait())"
-    run = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]]); input()"
-    process = start("-c", run, "-c", run, "-c", waiting)
-    until(process, "Stopped.")
+def test_closed_terminal_does_not_stop_what_nohup_started(start):
+    code = "import signal, shared.connect.stopping; print(repr(signal.getsignal(signal.SIGHUP)))"
+    until(start("-c", code, ignore_sighup=True), "SIG_IGN")
 
 
 def test_readme_has_an_example_of_each_option(start):

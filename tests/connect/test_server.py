@@ -30,11 +30,6 @@ def test_only_loopback_is_served(server, owner, echo):
     assert listening == {"127.0.0.1"}
 
 
-def test_requests_to_this_machine_use_no_proxy(server, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert httpx.get(server.url).status_code == 200
-
-
 def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/proc")
     with pytest.raises(CannotStart, match=r"/proc/.*TMPDIR"):
@@ -57,7 +52,7 @@ def test_nothing_starts_while_the_server_stops(environments):
     ):
         content = publisher.post("content", json={"name": "echo"}).json()
         deploy_bundle(publisher, content, make_bundle())
-        server.contents.close()
+        server.contents.processes.close()
         late = publisher.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 

@@ -33,15 +33,6 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
     assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_variables_are_merged_and_null_removes_one(publisher, owner, own_echo):
-    url = f"content/{own_echo['guid']}/environment"
-    publisher.patch(url, json=[{"name": name, "value": "1"} for name in ("KEPT", "GONE")])
-    changes = [{"name": "GONE", "value": None}, {"name": "NEW", "value": "2"}]
-    assert publisher.patch(url, json=changes).json() == ["KEPT", "NEW"]
-    variables = ask_echo(owner, own_echo)["variables"]
-    assert (variables["KEPT"], variables["NEW"]) == ("1", "2") and "GONE" not in variables
-
-
 def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch):
     monkeypatch.setenv("CONNECT_API_KEY", "the-key")
     setup = "import os\nraise SystemExit(f'built with {sorted(os.environ.items())}')\n"
