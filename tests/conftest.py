@@ -32,12 +32,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "having(attribute): for examples whose entry has it")
-    config.addinivalue_line("markers", "of(id): for this example only")
-    config.addinivalue_line("markers", "deep: in the deep run only")
-    config.addinivalue_line("markers", "one_mount: at all mounts in the deep run only")
-    config.addinivalue_line("markers", "local: about the local Connect, not for a named server")
-    config.addinivalue_line("markers", "lowest: with the lowest rsconnect client, too")
     if not (config.option.example or os.environ.get("TOX_ENV_NAME")):
         raise pytest.UsageError("Run the tests with tox, such as `tox run -e restx`.")
     bypass_proxies()

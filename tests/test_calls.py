@@ -11,21 +11,27 @@ import pytest
 from shared import contract
 from shared.harness.readme import README, commands
 
-CONTENT = "https://connect.example.com/content/GUID"
-
 
 @pytest.fixture
 def real(place, publication):
-    """Puts the URL and the key of the deployed example in the place of the README's."""
-    names = {CONTENT: place["content"], "YOUR-API-KEY": publication.key}
+    """Puts the server, the content and the key in the place of the README's."""
+    names = {
+        "https://connect.example.com": publication.server,
+        "GUID": place["content"].rpartition("/")[2],
+        "YOUR-API-KEY": publication.key,
+    }
     return lambda text: re.sub("|".join(names), lambda match: names[match[0]], text)
 
 
+@pytest.mark.one_mount
 @pytest.mark.of("restx")
-def test_curl_sends_a_key(real):
-    (command,) = commands("Call it, and who may")
-    run = subprocess.run(shlex.split(real(command)), capture_output=True, check=True)
-    assert contract.parse(run.stdout) == contract.greeting("en")
+def test_curl_sends_a_key_and_opens_content(real):
+    call, patch = (shlex.split(real(command)) for command in commands("Call it, and who may"))
+    answer, content = (
+        subprocess.run(command, capture_output=True, check=True).stdout for command in (call, patch)
+    )
+    assert contract.parse(answer) == contract.greeting("en")
+    assert contract.parse(content)["access_type"] == "logged_in"
 
 
 @pytest.mark.of("restx")

@@ -16,7 +16,8 @@ from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 
 def test_catalogue_is_the_example_directories():
     on_disk = {path.name for path in ROOT.glob("*-example")}
-    assert {example.directory for example in EXAMPLES} == on_disk
+    named = {example.directory for example in EXAMPLES}
+    assert named == on_disk, f"shared/catalogue.py and the directories differ: {named ^ on_disk}"
 
 
 def test_greetings_are_the_canonical_file(example):
@@ -28,7 +29,9 @@ def test_greetings_are_the_canonical_file(example):
 
 
 def test_manifest_has_the_checksums_of_its_files(example):
-    manifest = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
+    path = example.path / "manifest.json"
+    assert path.exists(), f"{example.directory} has no manifest.json; run tox run -e manifests"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     stale = [
         name
         for name, file in manifest["files"].items()
@@ -121,4 +124,4 @@ def test_workflow_skips_no_python(jobs, tox):
 
 def test_workflow_tests_the_example_on_windows(example, jobs):
     *_, names = jobs["windows"]["steps"][-1]["run"].split()
-    assert example.id in names.split(",")
+    assert example.id in names.split(","), f"test.yml, windows: add {example.id}"

@@ -8,7 +8,8 @@ from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
-FILES = (README, CONTRIBUTING, *(example.readme for example in EXAMPLES))
+CONNECT = ROOT / "shared" / "connect" / "README.md"
+FILES = (README, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 LINE = re.compile(r"L(\d+)")
@@ -56,10 +57,11 @@ def test_quick_start_serves_and_tests():
 def test_link_leads_to_a_file_or_heading(path, target):
     file, _, anchor = target.partition("#")
     linked = path.parent / file if file else path
-    assert linked.exists()
+    assert linked.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
     if anchor and not LINE.fullmatch(anchor):
         headings = HEADING.findall(linked.read_text(encoding="utf-8"))
-        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+        anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+        assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
 
 
 @pytest.mark.parametrize(("text", "file", "line"), LINES)

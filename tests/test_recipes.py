@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import sqlite3
-from contextlib import closing
 
 import pytest
 from werkzeug.test import Client
@@ -35,17 +33,24 @@ def test_recipe_answers_as_the_readme_shows(made_from, recipe, tmp_path):
 
 def test_processes_share_the_database_of_the_readme(example, copy, tmp_path, monkeypatch):
     monkeypatch.setenv("GREETINGS_DB", str(tmp_path / "greetings.sqlite"))
-    (recipe,) = recipes_of(README)
-    recipe.apply(copy / "app.py")
+    (database,) = recipes_of(README)
+    posts = [recipe for recipe in recipes_of(example.readme) if "POST" in recipe.title]
+    for recipe in (*posts, database):
+        recipe.apply(copy / "app.py")
+    write = re.search(r"A POST runs `(.+)`", README.read_text(encoding="utf-8"))[1]
+    app = (copy / "app.py").read_text(encoding="utf-8").replace("db[lang] = text", write)
+    if not posts:
+        app += f"\n\n@app.post('{example.list_url}')\ndef add():\n    lang, text = 'et', 'Tere'\n"
+        app += f"    {write}\n    return '', 201\n"
+    (copy / "app.py").write_text(app, encoding="utf-8")
     # Two imports, as two processes have them.
     first, second = (Client(load(copy)) for _ in range(2))
     assert first.get(example.list_url).json == contract.greetings()
-    with closing(sqlite3.connect(tmp_path / "greetings.sqlite")) as connection, connection:
-        connection.execute("INSERT INTO greetings VALUES ('et', 'Tere')")
+    added = {"lang": "et", "text": "Tere"}
+    assert first.post(example.list_url, json=added).status_code == 201
     for client in (first, second):
-        item = client.get(example.item_url.format(lang="et")).json
-        assert item == {"lang": "et", "text": "Tere"}
-        assert item in client.get(example.list_url).json
+        assert client.get(example.item_url.format(lang="et")).json == added
+        assert added in client.get(example.list_url).json
 
 
 def test_readme_of_the_example_is_short_and_complete(example):

@@ -139,14 +139,14 @@ def ratio(suites: dict[str, BenchmarkSuite], app: str, column: str) -> float:
 
 def tabulate(suites: dict[str, BenchmarkSuite]) -> str:
     """Return a Markdown table, aligned for the terminal."""
-    line = "| {:26} |" + " {:>14} |" * len(COLUMNS) + "\n"
+    line = "| {:13} |" + " {:>14} |" * len(COLUMNS) + "\n"
     text = line.format("", *COLUMNS) + line.format("---", *["---:"] * len(COLUMNS))
     base = [suites[BASE].get_benchmark(column) for column in COLUMNS]
     values = [benchmark.format_value(min(benchmark.get_values())) for benchmark in base]
     text += line.format(BASE, *(f"1 ({value})" for value in values)).replace(" us)", " µs)")
     for example in EXAMPLES:
         ratios = (f"{ratio(suites, example.directory, column):.1f}" for column in COLUMNS)
-        text += line.format(f"`{example.directory}`", *ratios)
+        text += line.format(f"`{example.id}`", *ratios)
     return text
 
 
@@ -161,13 +161,14 @@ def conditions() -> str:
 def draw(suites: dict[str, BenchmarkSuite]) -> str:
     """Draw a panel for each column, with a line at plain Flask, and return the SVG."""
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cost", "text.color": INK}):
-        figure = Figure(figsize=(7.3, 2), layout="constrained")
-        panels = figure.subplots(1, len(COLUMNS), sharex=True, sharey=True)
+        # As wide as a phone, where it still can be read.
+        figure = Figure(figsize=(5, 4), layout="constrained")
+        panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
         for panel, column in zip(panels, COLUMNS, strict=True):
             for example in EXAMPLES:
                 value = ratio(suites, example.directory, column)
-                panel.barh(example.directory, value, color=BLUE)
-                panel.text(max(value, 1) + 0.08, example.directory, f"{value:.1f}", va="center")
+                panel.barh(example.id, value, color=BLUE)
+                panel.text(max(value, 1) + 0.08, example.id, f"{value:.1f}", va="center")
             panel.axvline(1, color=INK, linewidth=1)
             panel.margins(x=0.3)
             panel.set_title(column, loc="left")

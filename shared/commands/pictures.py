@@ -1,29 +1,78 @@
-"""Writes the README's screenshots: the consoles, and the index of the local Connect."""
+"""Writes the README's screenshots: the consoles, the index of the local Connect, and an overview."""
+
+import sys
+from base64 import b64encode
+
+from playwright.sync_api import Page
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.connect.server import LocalConnect
+from shared.connect.server import CannotStart, LocalConnect
 from shared.harness.browser import open_browser
-from shared.harness.publication import kept_environments, links, publishing
+from shared.harness.publication import USERS, kept_environments, links, publishing
 
 PICTURES = ROOT / "shared" / "pictures"
 SIZE = {"width": 1000, "height": 700}
+HALF = {"width": 560, "height": 864}  # of the overview
+OVERVIEW = {"width": 2 * HALF["width"] + 48, "height": HALF["height"] + 32}
+STYLE = """<style>
+  body { display: flex; gap: 16px; margin: 0; padding: 16px; background: #c9d2e3; }
+  img { width: 560px; border-radius: 8px; }
+</style>"""
 
-with (
-    # On Connect's usual port, which the URLs in the pictures show.
-    LocalConnect(3939, environments=kept_environments(), links=links()) as server,
-    publishing(server.url, server.api_key, open_to_all=True) as publish,
-    open_browser() as browser,
-    browser.new_context(viewport=SIZE) as context,
-):
-    urls = {
-        example.id: publish(example)["vanity"] + example.console_urls[0]
-        for example in EXAMPLES
-        if example.console_urls
-    }
-    for example in EXAMPLES:
-        publish(example)
-    page = context.new_page()
-    for name, url in {**urls, "index": server.url}.items():
-        page.goto(url, wait_until="networkidle")
-        page.screenshot(path=PICTURES / f"{name}.png")
-        print(f"shared/pictures/{name}.png shows {url}")
+
+def main() -> None:
+    """Deploy the examples and take the pictures."""
+    with (
+        # On Connect's usual port, which the URLs in the pictures show.
+        LocalConnect(3939, environments=kept_environments(), links=links(), users=USERS) as server,
+        publishing(server.url, server.api_key, open_to_all=True) as publish,
+        open_browser() as browser,
+        browser.new_context(viewport=SIZE, device_scale_factor=1.5) as context,
+        context.new_page() as page,
+    ):
+        bases = {example: publish(example)["vanity"] for example in EXAMPLES}
+        for example in EXAMPLES:
+            if example.console_urls:
+                page.goto(bases[example] + example.console_urls[0], wait_until="networkidle")
+                save(f"{example.id}.png", page.screenshot())
+
+        # The index shows each kind of access.
+        for content, access in zip(server.contents.items.values(), ("all", "logged_in", "acl")):
+            content.access_type = access
+        page.goto(server.url)
+        page.get_by_role("button", name=f"Sign in as {USERS[0][0]}").click()
+        save("index.png", page.screenshot(full_page=True))
+
+        page.set_viewport_size(HALF)
+        index = page.screenshot()
+        first = EXAMPLES[0]
+        page.goto(bases[first] + first.console_urls[0])
+        halves = [try_out(page), index]
+        page.set_viewport_size(OVERVIEW)
+        data = [f"data:image/png;base64,{b64encode(half).decode()}" for half in halves]
+        page.set_content(STYLE + "".join(f'<img src="{url}">' for url in data))
+        save("overview.png", page.screenshot())
+
+
+def try_out(page: Page) -> bytes:
+    """Take a picture of the first operation of a console of Swagger UI, and what it answers."""
+    operation = page.locator(".opblock").first
+    operation.locator(".opblock-summary").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    operation.locator(".live-responses-table").wait_for()
+    page.locator(".opblock-tag").evaluate("element => element.scrollIntoView()")
+    return page.screenshot(animations="disabled")
+
+
+def save(name: str, picture: bytes) -> None:
+    """Write a picture."""
+    (PICTURES / name).write_bytes(picture)
+    print(f"shared/pictures/{name}: {len(picture) // 1024} KiB")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CannotStart as error:
+        sys.exit(str(error))

@@ -28,7 +28,7 @@ def main() -> None:
             if "CONNECT_API_KEY" not in os.environ:
                 print(f"API key: {connect.api_key}")
             print("The examples are open to all; new content is its owner's.")
-            print(f"Sign in and see the logs: {connect.url}/\nCtrl-C stops it.", flush=True)
+            print(f"See the logs and sign in: {connect.url}/\nCtrl-C stops it.", flush=True)
         except Exception as error:
             stop(str(error))
 

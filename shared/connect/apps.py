@@ -83,7 +83,7 @@ class App:
             failure = NotStarted(f"The app did not start{reason if in_time else within}")
             job.add(failure.description)
             self._port.set_exception(failure)
-        job.end(process.returncode)
+        job.end(process.returncode, ending=self.ending)
 
     def _copy(self, stream: TextIO, source: str) -> None:
         with stream:

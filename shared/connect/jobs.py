@@ -33,6 +33,7 @@ class Job:
         self.started = now()
         self.ended: datetime | None = None
         self.exit_code: int | None = None  # that of subprocess.Popen: -9 after signal 9
+        self.ending = ""  # how it ended, in words
         self._error = ""
         self._entries: deque[Entry] = deque(maxlen=LINES)
         self._changed = threading.Condition()
@@ -48,9 +49,10 @@ class Job:
             self._entries.append(Entry(now(), source, text))
             self._changed.notify_all()
 
-    def end(self, exit_code: int, error: str = "") -> None:
-        """Note that the job has ended, and why if it failed."""
+    def end(self, exit_code: int, error: str = "", ending: str = "") -> None:
+        """Note that the job has ended, and how; error: why it failed."""
         with self._changed:
+            self.ending = ending or f"ended with code {exit_code}"
             self.exit_code, self._error, self.ended = exit_code, error, now()
             self._changed.notify_all()
 

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, session
 
-from .contents import Contents
-from .jobs import Job, timestamp
+from .contents import Content, Contents
+from .jobs import BUILD, Job, timestamp
 from .users import Users
 
 # The page needs its own style only, so nothing else may run or load.
@@ -32,14 +32,19 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
     @pages.get("/connect/")
     @pages.get("/sign-in")
     def index():
+        wanted = request.args.get("next", "")
+        found = contents.find(wanted.partition("?")[0])
         page = render_template(
             "index.html",
-            contents=sorted(contents.items.values(), key=lambda content: content.name),
+            contents=sorted(list(contents.items.values()), key=lambda content: content.name),
             links=lambda content: links.get(content.title, [("Open", "/")]),
+            visitors_of=visitors_of,
             user=users.by_name.get(session.get("user")),
             users=users.by_name.values(),
+            processes=contents.processes_each,
             url=contents.url,
-            next=request.args.get("next", ""),
+            next=wanted,
+            wanted=found and found[0],
         )
         return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
@@ -60,13 +65,21 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
 
     @pages.get("/connect/apps/<guid>/logs")
     def logs(guid):
-        text = "\n".join(map(log_of, contents.get(guid).jobs))
+        text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
         return Response(text, mimetype="text/plain")
 
     return pages
 
 
+def visitors_of(content: Content) -> str:
+    """Who may see a content, in words."""
+    words = {"all": "everybody", "logged_in": "all users"}
+    return words.get(content.access_type, f"{content.owner.name} only")
+
+
 def log_of(job: Job) -> str:
-    """The log of a job as text."""
-    lines = [f"{timestamp(time)} {source}: {text}\n" for time, source, text in job.entries]
-    return f"{job.tag} of bundle {job.bundle_id}, job {job.key}\n{''.join(lines)}"
+    """The log of a job as text, below a line that says what became of it."""
+    kind = "Build" if job.tag == BUILD else f"Process {job.pid or ''}".rstrip()
+    title = f"{kind} of bundle {job.bundle_id} {job.ending or 'is running'}"
+    lines = [f"{timestamp(time)} {source}: {text}" for time, source, text in job.entries]
+    return "\n".join([title, "=" * len(title), *lines, ""])

@@ -59,10 +59,11 @@ class LocalConnect:
         guids: bool = False,
         processes: int = 1,
     ) -> None:
-        self._open = contextlib.ExitStack()
+        self._open, choose = contextlib.ExitStack(), "another --port"
         try:
             listener = socket.create_server(("127.0.0.1", port), backlog=1024)
             self._open.enter_context(listener)
+            choose = "other --environments or another TMPDIR"
             self.port = listener.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
             temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
@@ -73,8 +74,7 @@ class LocalConnect:
             self.contents = Contents(self.url, self.directory, environments, self.users, processes)
         except (OSError, OverflowError) as error:
             self._open.close()
-            hint = "Choose another --port, --environments or TMPDIR."
-            raise CannotStart(f"Cannot start: {error}. {hint}") from None
+            raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         self._sockets = {}
         self._server = create_server(
             self._flask(links or {}, guids),

@@ -21,6 +21,8 @@ from shared.harness.readme import commands
 # The URL of a real server to test on; CONNECT_API_KEY is a key of it.
 NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Of a local Connect, besides `admin`, with their groups.
+USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]
 Publish = Callable[[Example], dict[str, str]]
 
 
@@ -74,7 +76,7 @@ def publication(place: str) -> Iterator[Publication]:
         with publishing(NAMED_SERVER, key) as publish:
             yield Publication(NAMED_SERVER, key, publish)
         return
-    options = {"environments": kept_environments(), "links": links()}
+    options = {"environments": kept_environments(), "links": links(), "users": USERS}
     with ExitStack() as stack:
         trusted = {}
         if place == "processes":
@@ -97,7 +99,8 @@ def publication(place: str) -> Iterator[Publication]:
 def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publish]:
     """Give `publish(example)`, which returns the base URL of its content at each mount.
 
-    open_to_all: visitors need no key; by default content answers its owner only. Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    open_to_all: visitors need no key; by default content answers its owner only.
+    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()

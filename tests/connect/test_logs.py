@@ -38,10 +38,28 @@ def test_lines_of_a_process_have_their_stream(logged):
     assert all(process.started <= time for time, _, _ in process.entries)
 
 
-def test_log_has_each_line_with_its_time(owner, content, logged):
+def test_log_has_the_newest_job_first_and_each_line_with_its_time(owner, content, logged):
     log = read_log(owner, content)
     assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ stderr: complained$", log, re.MULTILINE)
-    assert log.index("is active") < log.index("imported") < log.index("no greeting")
+    bundle, pid = logged[1].bundle_id, logged[1].pid
+    titles = (f"Process {pid} of bundle {bundle} is running", f"Build of bundle {bundle} ended")
+    places = [log.index(text) for text in (titles[0], "imported", "no greeting", titles[1])]
+    assert places == sorted(places) and places[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("raise SystemExit(3)", "ended with code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
+    ],
+    ids=["exit", "kill"],
+)
+def test_log_says_how_a_process_ended(publisher, owner, content, code, ending):
+    bundle, _ = deploy_bundle(publisher, content, make_bundle({"app.py": code}))
+    assert owner.get(content["content_url"]).status_code == 502
+    title = f"Process of bundle {bundle} {ending}\n"
+    assert read_log(owner, content, title).startswith(title)
 
 
 def test_log_that_grows_loses_its_oldest_lines():

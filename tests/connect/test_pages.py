@@ -1,24 +1,73 @@
-"""The pages in a browser, without one; tests/test_index.py has one."""
+"""The pages, without a browser; tests/browser/test_index.py has one."""
+
+import html
+import re
+import shlex
 
 import pytest
 
-from tests.connect.support import ask_echo
+from shared.catalogue import ROOT
+from shared.harness.readme import commands
+from tests.connect.support import ask_echo, deploy_bundle, make_bundle, write_app
 
 pytestmark = pytest.mark.local
 
 
-def test_index_links_what_is_deployed(stranger, publisher, owner, own_echo):
+@pytest.fixture
+def card(stranger, own_echo):
+    """Gives the HTML of the card of a content."""
+
+    def card():
+        page, fragment = stranger.get("/").text, own_echo["dashboard_url"].partition("#")[2]
+        return re.search(f'<article [^>]*id="{fragment}".*?</article>', page, re.DOTALL)[0]
+
+    return card
+
+
+def test_index_links_what_is_deployed(stranger, publisher, owner, own_echo, card):
     publisher.patch(f"content/{own_echo['guid']}", json={"title": "<b>Echo</b>"})
-    assert "not started" in stranger.get("/").text
+    assert "not started" in card()
     ask_echo(owner, own_echo)
-    page = stranger.get("/").text
-    assert "&lt;b&gt;Echo&lt;/b&gt;" in page and "<b>Echo" not in page
-    assert f'href="/content/{own_echo["guid"]}/"' in page
-    assert "running" in page and "Sign in as admin" in page
+    assert "&lt;b&gt;Echo&lt;/b&gt;" in card() and "<b>Echo" not in card()
+    assert f'href="/content/{own_echo["guid"]}/"' in card() and "running" in card()
     # Where a real server has it, with an element for each URL that the client prints.
-    assert stranger.get("/connect/").text == page
-    fragment = own_echo["dashboard_url"].partition("#")[2]
-    assert f'id="{fragment}"' in page and f'id="{fragment}/logs"' in page
+    assert stranger.get("/connect/").text == stranger.get("/").text
+    assert f'id="{own_echo["dashboard_url"].partition("#")[2]}/logs"' in card()
+
+
+def test_card_tells_name_url_processes_and_bundle(publisher, owner, own_echo, card):
+    ask_echo(owner, own_echo)
+    assert own_echo["name"] in card() and f">{own_echo['content_url']}<" in card()
+    told = publisher.get(f"content/{own_echo['guid']}").json()
+    assert f"1 of 1, Python {told['py_version']}" in card()
+    minute = told["last_deployed_time"][:16].replace("T", " ")
+    assert f">{minute} UTC<" in card() and f"{told['bundle_id']}, deployed" in card()
+
+
+@pytest.mark.parametrize(
+    ("access", "words"), [("acl", "admin only"), ("logged_in", "all users"), ("all", "everybody")]
+)
+def test_card_says_who_may_see_it(publisher, own_echo, card, access, words):
+    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": access})
+    assert f"<dd>{words}</dd>" in card()
+
+
+def test_card_says_what_failed(stranger, publisher, content):
+    bundle = make_bundle({"requirements.txt": "no-such-package-0q"})
+    _, task = deploy_bundle(publisher, content, bundle)
+    assert html.escape(task["error"]) in stranger.get("/").text
+
+
+def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
+    write_app(rsconnect.root / "my-api")
+    shown = html.unescape(re.search("<pre>(.*?)</pre>", stranger.get("/").text, re.DOTALL)[1])
+    readme = "\n".join(commands("Deploy", ROOT / "shared" / "connect" / "README.md"))
+    assert shown == readme.replace("http://127.0.0.1:3939", server.url)
+    for command in shown.replace("YOUR-API-KEY", server.api_key).splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "rsconnect"
+        printed = rsconnect.run(*arguments)
+    assert f"Direct content URL: {server.url}/content/" in printed
 
 
 def test_index_runs_and_loads_nothing_and_is_in_no_frame(stranger):

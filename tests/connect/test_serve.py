@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
+from shared.harness.readme import commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
+CONNECT_README = ROOT / "shared" / "connect" / "README.md"
 SERVE = ["-m", "shared.commands.serve", "--port", "0"]
 SERVER = ["-m", "shared.connect", "--port", "0"]
 
@@ -122,10 +124,19 @@ def test_nohup_keeps_the_server_when_its_terminal_is_closed(start):
     until(start("-c", code, ignore_sighup=True), "SIG_IGN")
 
 
-def test_help_of_the_server(start):
-    told = start(*SERVER, "--help").read()
-    options = ("--port", "--address", "--environments", "--user", "--guids", "--processes")
-    assert all(option in told for option in options)
+def test_readme_has_an_example_of_each_option(start):
+    examples = re.findall(
+        r"^\| `(--[^`]+)`", CONNECT_README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    process = start("-m", "shared.connect", *" ".join(examples).split(), "--help")
+    options = set(re.findall(r"(?<!\w)--\w+", process.read())) - {"--help"}
+    assert process.wait() == 0
+    assert {example.split()[0] for example in examples} == options
+
+
+def test_readme_starts_it_like_the_examples():
+    (command,) = commands("Start", CONNECT_README)
+    assert command.replace("shared.connect", "shared.commands.serve") in commands("Quick start")
 
 
 def test_options_of_the_server(start, environments):
@@ -192,7 +203,8 @@ def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, tempor
     for option, value, told in (*wrong, ("--environments", __file__, __file__)):
         process = start(*SERVE, option, value)
         (line,) = process.read().splitlines()
-        assert str(told) in line and "Choose another --port, --environments" in line
+        assert str(told) in line
+        assert re.search(rf"Choose (an)?other {option}", line)
         assert process.wait() == 1
         assert list(temporary.iterdir()) == []
 
