@@ -49,7 +49,7 @@ def parse(description: str | None, environments: Path | None = None) -> argparse
         choices=range(1, 21),
         default=1,
         metavar="N",
-        help="of each content (default: 1)",
+        help="1 to 20 of each content (default: 1)",
     )
     return parser.parse_args()
 

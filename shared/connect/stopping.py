@@ -3,6 +3,7 @@
 A command imports it first: an exception during its other imports would end in a traceback.
 """
 
+import contextlib
 import queue
 import signal
 
@@ -21,7 +22,10 @@ def stop(reason: str = "") -> None:
 
 def wait() -> str:
     """Return why to stop; empty after a signal."""
-    return _reasons.get()
+    while True:
+        # With a timeout: a signal that comes just before the waiting starts does not end it.
+        with contextlib.suppress(queue.Empty):
+            return _reasons.get(timeout=1)
 
 
 def say_stopped() -> None:

@@ -110,22 +110,16 @@ def test_ctrl_c_during_the_imports(start, temporary, module):
     check_stops(process, temporary)
 
 
-def test_server_without_options_takes_a_directory(start, temporary):
+def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
     process = start(*SERVER)
     url = re.search(r"http://\S+", until(process, "Ctrl-C stops it."))[0]
     assert "Nothing is deployed yet" in httpx.get(url).text
-    check_stops(process, temporary)
-
-
-def test_closed_terminal_stops_the_server(start, temporary):
-    process = start(*SERVER)
-    until(process, "Ctrl-C stops it.")
     process.ptyproc.fileobj.close()
     process.wait()
     assert list(temporary.iterdir()) == []
 
 
-def test_closed_terminal_does_not_stop_what_nohup_started(start):
+def test_nohup_keeps_the_server_when_its_terminal_is_closed(start):
     code = "import signal, shared.connect.stopping; print(repr(signal.getsignal(signal.SIGHUP)))"
     until(start("-c", code, ignore_sighup=True), "SIG_IGN")
 
@@ -151,24 +145,22 @@ def test_options_of_the_server(start, environments):
     process = start(*SERVER, "--environments", environments, *options)
     told = until(process, "Ctrl-C stops it.")
     assert "the-key" not in told
-    url = re.search(r"http://\S+/", told)[0]
-    keys = dict(re.findall(r"API key of (\w+): (\w{32})", told))
-    keys["admin"] = "the-key"
+    url = re.search(r"http://\S+/", told)[0] + "__api__/v1/"
+    keys = {"admin": "the-key", **dict(re.findall(r"API key of (\w+): (\w{32})", told))}
     users = {}
     for name, key in keys.items():
         headers = {"Authorization": f"Key {key}"}
-        api = f"{url}__api__/v1/"
-        with httpx.Client(base_url=api, headers=headers, timeout=60) as client:
-            users[name] = client.get("user").json()
-            if name == "admin":
-                content = client.post("content", json={"name": "echo"}).json()
-                deploy_bundle(client, content, make_bundle())
-                told = [ask_echo(client, content) for _ in range(3)]
-    assert [user["username"] for user in users.values()] == ["ada", "bob", "admin"]
-    assert [user["user_role"] for user in users.values()] == ["viewer", "viewer", "administrator"]
-    first, second, third = (t["pid"] for t in told)
-    assert first == third != second
-    assert users["admin"]["guid"] in told[0]["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+        users[name] = httpx.get(f"{url}user", headers=headers, timeout=60).json()
+        assert users[name]["username"] == name
+    roles = [user["user_role"] for user in users.values()]
+    assert roles == ["administrator", "viewer", "viewer"]
+    headers = {"Authorization": "Key the-key"}
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
+        content = publisher.post("content", json={"name": "echo"}).json()
+        deploy_bundle(publisher, content, make_bundle())
+        first, second, third = (ask_echo(publisher, content) for _ in range(3))
+    assert first["pid"] == third["pid"] != second["pid"]
+    assert users["admin"]["guid"] in first["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
 
 
 WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")]
@@ -182,15 +174,12 @@ def test_wrong_option_is_one_line_after_the_usage(start, option, value):
     assert process.wait() == 2
 
 
-SLOW_BUILD = (
-    "import os, threading; open({!r}, 'w').write(str(os.getpid())); threading.Event().wait()"
-)
-
-
 def test_nothing_survives_a_kill(start, environments, tmp_path):
     """Neither an app, nor a build and what that has started."""
     os.mkfifo(tmp_path / "building")
-    setup = SLOW_BUILD.format(str(tmp_path / "building"))
+    setup = "import os, threading\n"
+    setup += f"open('{tmp_path}/building', 'w').write(str(os.getpid()))\n"
+    setup += "threading.Event().wait()\n"
     bundle = make_bundle({"requirements.txt": "./slow", "slow/setup.py": setup})
     process = start(*SERVER, "--environments", environments)
     url = re.search(r"http://\S+/", until(process, "Ctrl-C"))[0] + "__api__/v1/"

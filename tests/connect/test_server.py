@@ -64,7 +64,7 @@ def test_stopping_during_requests_leaves_and_prints_nothing(
     fifos = {name: tmp_path / name for name in ("asked", "held", "second")}
     for path in fifos.values():
         os.mkfifo(path)
-    threads = set(threading.enumerate())
+    threads, children = set(threading.enumerate()), set(psutil.Process().children())
     hanging_uv = tmp_path / "uv"
     hanging_uv.write_text(f"#!/bin/sh\necho >> {fifos['asked']}\nsleep 600\n", encoding="utf-8")
     hanging_uv.chmod(0o700)
@@ -92,6 +92,7 @@ def test_stopping_during_requests_leaves_and_prints_nothing(
             fifos["asked"].read_bytes()
             server.close()
     assert [thread for thread in set(threading.enumerate()) - threads if not thread.daemon] == []
+    assert set(psutil.Process().children()) <= children
     for connection in connections:
         connection.close()
     assert [record.exc_text for record in caplog.records if record.exc_info] == []
