@@ -19,7 +19,7 @@ _serial = itertools.count(1)
 
 
 class CannotImport(Exception):
-    """Why an app.py cannot be imported: its directory, the line and the exception, in one line."""
+    """Why an app.py cannot be imported: the line of its code and the exception, in one line."""
 
 
 def load(directory: Path) -> Callable:
@@ -36,8 +36,8 @@ def load(directory: Path) -> Callable:
         return module.app
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
-        where = f"{directory.name}/app.py, line {lines[-1] if lines else '?'}"
+        lines = [f"line {f.lineno}: {f.line}" for f in frames if f.filename == spec.origin]
+        where = ", ".join([f"{directory.name}/app.py", *lines[-1:]])
         raise CannotImport(f"{where}: {type(error).__name__}: {error}") from error
 
 
