@@ -132,6 +132,14 @@ def publication(pytestconfig):
 
 
 @pytest.fixture(scope="session")
+def publisher(publication):
+    """An HTTP client of the server's API, with the key."""
+    url = f"{publication.server}/__api__/v1/"
+    with httpx.Client(base_url=url, headers=publication.headers, timeout=60) as publisher:
+        yield publisher
+
+
+@pytest.fixture(scope="session")
 def place(request, example, pytestconfig):
     """The base URL of the example at each mount, by the mount's name."""
     if pytestconfig.option.place == "thread":

@@ -17,23 +17,15 @@ SECRET = re.compile("AUTHORIZATION|COOKIE|KEY|PASSWORD|SECRET|TOKEN")
 
 
 @pytest.fixture(scope="module")
-def api(publication):
-    """An HTTP client of the server's API."""
-    url = f"{publication.server}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=publication.headers, timeout=60) as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def content(publication, api):
+def content(publication, publisher):
     """The echo app as content, deployed by the client."""
     to_server = ["--server", publication.server, "--api-key", publication.key]
     with private_client() as client:
         directory = write_app(client.root / "echo")
         printed = client.run("deploy", "api", *to_server, "--entrypoint", "app:app", directory)
     guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
-    yield api.get(f"content/{guid}").raise_for_status().json()
-    api.delete(f"content/{guid}")
+    yield publisher.get(f"content/{guid}").raise_for_status().json()
+    publisher.delete(f"content/{guid}")
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +62,9 @@ def test_script_name_is_the_mount(told, content):
     assert told["environ"]["PATH_INFO"] == "/here"
 
 
-def test_credentials_name_the_owner_of_the_key(told, api):
+def test_credentials_name_the_owner_of_the_key(told, publisher):
     credentials = json.loads(told["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"])
-    assert credentials["user"] == api.get("user").json()["username"]
+    assert credentials["user"] == publisher.get("user").json()["username"]
 
 
 def test_variables_name_the_content(told, content):

@@ -34,7 +34,7 @@ def test_every_command_of_the_readme_is_run():
 
 
 def test_readmes_of_the_examples_have_the_same_commands():
-    """test_bundle.py runs the first example, and tests/connect/test_ways.py deploys it."""
+    """test_bundle.py runs the first example, and tests/connect/test_client.py deploys it."""
     run = {tuple(commands("Run", example.readme)) for example in EXAMPLES}
     deploy = {tuple(commands("Deploy", example.readme)) for example in EXAMPLES}
     assert len(run) == 1

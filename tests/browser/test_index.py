@@ -24,14 +24,6 @@ def context(context):
 
 
 @pytest.fixture(scope="module")
-def publisher(publication):
-    """An HTTP client of the API, with the key of the owner."""
-    url = f"{publication.server}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=publication.headers, timeout=60) as publisher:
-        yield publisher
-
-
-@pytest.fixture(scope="module")
 def contents(publication, publisher):
     """The records of all examples, by directory, once they are deployed."""
     for example in EXAMPLES:
