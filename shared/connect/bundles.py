@@ -4,7 +4,7 @@ import hashlib
 import json
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from werkzeug.exceptions import abort
@@ -66,10 +66,20 @@ def unpack(archive: BinaryIO, directory: Path) -> Manifest:
     """
     try:
         with tarfile.open(fileobj=archive, mode="r:gz") as tar:
-            # Nothing outside of the directory, and no device. Debian 12's Python has no filters.
-            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            # Debian 12's Python has no filters yet.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            for member in tar:
+                if not is_plain(member):
+                    raise ValueError(f"{member.name[:50]} is not a plain file")
             tar.extractall(directory)
     except Exception as error:  # tarfile raises any kind for a malformed archive
         told = f"The bundle cannot be unpacked: {error}"
         raise ConnectError(Problem.BAD_ARCHIVE, told) from None
     return Manifest.read(directory)
+
+
+def is_plain(member: tarfile.TarInfo) -> bool:
+    """Whether a member is a file or directory with a path in the bundle."""
+    path = PurePosixPath(member.name)
+    inside = not path.is_absolute() and ".." not in path.parts
+    return inside and (member.isreg() or member.isdir())

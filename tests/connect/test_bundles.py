@@ -58,6 +58,17 @@ def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, bundle, statu
 
 
 @pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("name", ["traversal", "link", "device"])
+def test_bundle_stays_in_its_directory_without_tarfiles_filter(publisher, echo, monkeypatch, name):
+    """As with Debian 12's Python."""
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    bundle, status, code, told = BAD_BUNDLES[name]
+    response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert told in response.json()["error"]
+
+
+@pytest.mark.usefixtures("unchanged")
 def test_oversized_upload_is_refused(publisher, echo):
     chunk = b"\0" * 2**20
     chunks = (chunk for _ in range(bundles.MAX_SIZE // len(chunk) + 1))
