@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
+from shared.harness import NAMED_SERVER
 from shared.harness.loopback import bypass_proxies
 
 # The mounts at which an example is asked in each place. `tls` is `deployed` behind a proxy with
@@ -21,7 +22,6 @@ PLACES = {
     "tls": ["content", "vanity"],
     "processes": ["content"],
 }
-NAMED_SERVER = os.environ.get("CONNECT_SERVER")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -148,10 +148,13 @@ def place(request, example, pytestconfig):
         with served_in_thread(request.getfixturevalue("app")) as urls:
             yield urls
     elif pytestconfig.option.place == "bundle":
-        from shared.harness.bundle import served_from_bundle
+        from shared.harness.bundle import CannotServe, served_from_bundle
 
-        with served_from_bundle(example) as urls:
-            yield urls
+        try:
+            with served_from_bundle(example) as urls:
+                yield urls
+        except CannotServe as error:
+            pytest.exit(f"{example.directory} does not run from its bundle: {error}", returncode=1)
     else:
         from shared.harness.client import ClientError
 

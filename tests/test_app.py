@@ -102,7 +102,7 @@ def test_base_path_of_the_spec_is_the_mount_of_its_request(everywhere):
 
 
 def test_only_the_scheme_is_taken_from_a_proxy(example):
-    """Whoever may send the other headers could lead visitors elsewhere."""
+    """With the other headers, a client could send visitors to another host."""
     forged = {"X-Forwarded-Host": "evil.test", "X-Forwarded-Port": "99"}
     forged |= {"X-Forwarded-Prefix": "/evil"}
     client = Client(load(example.path))

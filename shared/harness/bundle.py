@@ -16,6 +16,14 @@ from shared.catalogue import Example
 from shared.harness.client import Client
 
 
+class CannotServe(Exception):
+    """Why a command does not serve: its last line, then all that it printed."""
+
+    def __init__(self, output: str) -> None:
+        last = output.strip().rpartition("\n")[2]
+        super().__init__(f"{last}\n{output}")
+
+
 def write_manifest(client: Client, directory: Path) -> dict:
     """Let the client write a manifest.json from a directory's pyproject.toml; return its value.
 
@@ -29,8 +37,7 @@ def write_manifest(client: Client, directory: Path) -> dict:
 def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
     """Serve what manifest.json lists with `flask run`; give the base URL of its one mount.
 
-    Raises subprocess.CalledProcessError when its environment cannot be built, and RuntimeError
-    when it does not start.
+    Raises CannotServe when its environment cannot be built, or when it does not start.
     """
     with tempfile.TemporaryDirectory() as root:
         bundle, environment = Path(root, "bundle").resolve(), Path(root, "environment").resolve()
@@ -44,7 +51,11 @@ def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
             ["venv", "--python", python, environment],
             ["pip", "install", "--python", environment, *requirements],
         ):
-            subprocess.run([uv, "--quiet", *arguments], cwd=bundle, check=True)
+            options = {"cwd": bundle, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+            done = subprocess.run([uv, "--quiet", *arguments], **options)
+            if done.returncode:
+                # uv breaks its reasons into lines.
+                raise CannotServe(" ".join(done.stderr.split()))
         flask_run = [f"{environment}/bin/python", "-m", "flask", "run", "--port", "0"]
         with running(flask_run, cwd=bundle) as url:
             yield {"root": url}
@@ -54,8 +65,7 @@ def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
 def running(command: list[str], **options) -> Iterator[str]:
     """Run a command that serves with Werkzeug or gunicorn, and give the URL that it prints.
 
-    options: those of subprocess.Popen. Raises RuntimeError with the output when the command ends
-    before it serves.
+    options: those of subprocess.Popen. Raises CannotServe when the command ends before it serves.
     """
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
     with subprocess.Popen(command, **options) as process:
@@ -66,7 +76,7 @@ def running(command: list[str], **options) -> Iterator[str]:
                 if url := re.search(r"(?:Running on|Listening at:) (http://\S+)", line):
                     break
             else:
-                raise RuntimeError(output)
+                raise CannotServe(output)
             # A full pipe would block the command.
             Thread(target=process.stdout.read, daemon=True).start()
             yield url[1]

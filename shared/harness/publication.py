@@ -14,12 +14,11 @@ import httpx
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.server import LocalConnect
+from shared.harness import NAMED_SERVER
 from shared.harness.client import ClientError, private_client
 from shared.harness.loopback import bypass_proxies
 from shared.harness.readme import commands
 
-# The URL of a real server to test on; CONNECT_API_KEY is a key of it.
-NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Of a local Connect, besides `admin`, with their groups.
 USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]

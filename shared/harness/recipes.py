@@ -16,7 +16,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class RecipeError(Exception):
-    """What is wrong with a recipe, in one line."""
+    """What is wrong with a recipe; the first line names it."""
 
 
 @dataclass(frozen=True)
