@@ -1,6 +1,7 @@
 """An example as the client bundles it, in an environment of its requirements."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -51,8 +52,13 @@ def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
             ["venv", "--python", python, environment],
             ["pip", "install", "--python", environment, *requirements],
         ):
-            options = {"cwd": bundle, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-            done = subprocess.run([uv, "--quiet", *arguments], **options)
+            done = subprocess.run(
+                [uv, "--quiet", *arguments],
+                cwd=bundle,
+                env={**os.environ, "TMPDIR": root},  # where uv leaves lock files
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+            )
             if done.returncode:
                 # uv breaks its reasons into lines.
                 raise CannotServe(" ".join(done.stderr.split()))
