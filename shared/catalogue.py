@@ -12,6 +12,7 @@ class Example:
     """One example: where it is and which URLs it answers, relative to its mount."""
 
     id: str
+    name: str  # on the pages
     directory: str
     list_url: str
     item_url: str
@@ -45,6 +46,7 @@ class Example:
 EXAMPLES = (
     Example(
         id="restx",
+        name="Flask-RESTX",
         directory="flask-restx-example",
         list_url="/greetings/",
         item_url="/greetings/{lang}",
@@ -53,6 +55,7 @@ EXAMPLES = (
     ),
     Example(
         id="api",
+        name="Flask-API",
         directory="flask-api-example",
         list_url="/",
         item_url="/{lang}",
@@ -60,6 +63,7 @@ EXAMPLES = (
     ),
     Example(
         id="flasgger",
+        name="Flasgger",
         directory="flask-flasgger-example",
         list_url="/greetings/",
         item_url="/greetings/{lang}/",
@@ -68,6 +72,7 @@ EXAMPLES = (
     ),
     Example(
         id="credentials",
+        name="plain Flask",
         directory="credentials-example",
         list_url="/greetings/",
         item_url="/greetings/{lang}",

@@ -16,7 +16,7 @@ from shared.catalogue import EXAMPLES
 from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
 from shared.harness.readme import commands
-from shared.harness.recipes import recipes_of
+from shared.harness.recipes import recipes_for
 
 REPAIR = "to write it again, tox run -e manifests"
 
@@ -76,7 +76,7 @@ def run_from_readme(command, directory, **variables):
 def test_readme_of_an_example_runs_it_and_calls_it(installed):
     *_, command = commands("Run", EXAMPLES[0].readme)
     with run_from_readme(command, installed, FLASK_RUN_PORT="0") as url:
-        recipes_of(EXAMPLES[0].readme)[0].check(url)
+        recipes_for(EXAMPLES[0])[0].check(url, installed)
 
 
 def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):

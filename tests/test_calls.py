@@ -2,13 +2,13 @@
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 
 import pytest
 
 from shared import contract
+from shared.harness.curl import curl
 from shared.harness.readme import README, commands
 
 
@@ -25,13 +25,10 @@ def real(place, publication):
 
 @pytest.mark.one_mount
 @pytest.mark.of("restx")
-def test_curl_sends_a_key_and_opens_content(real):
-    call, patch = (shlex.split(real(command)) for command in commands("Call it, and who may"))
-    answer, content = (
-        subprocess.run(command, capture_output=True, check=True).stdout for command in (call, patch)
-    )
-    assert contract.parse(answer) == contract.greeting("en")
-    assert contract.parse(content)["access_type"] == "logged_in"
+def test_curl_sends_a_key_and_opens_content(real, tmp_path):
+    call, patch = map(real, commands("Call it, and who may"))
+    assert json.loads(curl(call, tmp_path)) == contract.greeting("en")
+    assert json.loads(curl(patch, tmp_path))["access_type"] == "logged_in"
 
 
 @pytest.mark.of("restx")

@@ -9,7 +9,8 @@ from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 CONNECT = ROOT / "shared" / "connect" / "README.md"
-FILES = (README, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
+RECIPES = ROOT / "RECIPES.md"
+FILES = (README, RECIPES, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 LINE = re.compile(r"L(\d+)")

@@ -1,17 +1,25 @@
-"""The recipes of a README: what to change in a copy of an example, and what it then answers."""
+"""The recipes of the pages: what to change in a copy of an example, and what it then answers."""
 
 import doctest
+import json
 import re
-import shlex
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.catalogue import EXAMPLES, ROOT, Example
+from shared.harness.curl import CurlError, curl
+
+SHARED = ROOT / "RECIPES.md"
+CHAPTERS = ("Call", "Make it yours")  # of an example's README; all of RECIPES.md
 SECTION = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
 BLOCK = re.compile(r"^([^\n]*)\n+```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CHAPTERS = ("Call", "Make it yours")
-PLACE = re.compile(r"(At the end of|Before|In place of) `(.+)`:$")
-# What the README shows of an answer may leave out parts with `...`.
+NAMES = re.compile(r"In (?!place of)(.+?)[,:]")
+PLACE = re.compile(r"(?i:(at the end of|before|in place of|as)) `(.+)`:$")
+AFTER = re.compile(r"^After \[(.+?)\]\(", re.MULTILINE)
+NEEDS = re.compile(r"[Ii]t needs `(.+?)`")
+VARIABLE = re.compile(r"-E (\w+)=([^\s`]+)")
+GREETINGS = re.compile(r"http://127\.0\.0\.1:5000/greetings/([^\s'\"?/]*)")
+# What a page shows of an answer may leave out parts with `...`.
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -21,67 +29,120 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A section of a README with code for app.py, or with `curl` commands, or both."""
+    """A section of a page with code for a copy of an example, or with `curl` commands, or both."""
 
-    readme: Path
+    example: Example
+    page: Path
     title: str
+    needs: list[str]  # requirements
+    variables: dict[str, str]  # of the environment
+    after: list["Recipe"]  # those that it builds on
     edits: list[tuple[str, str, str]] = field(default_factory=list)  # how, where, code
     requests: list[tuple[str, str]] = field(default_factory=list)  # command, answer
 
-    def apply(self, app: Path) -> None:
-        """Make the edits to an app.py; raises RecipeError when it lacks the place of one."""
-        text = app.read_text(encoding="utf-8")
+    def apply(self, copy: Path) -> None:
+        """Make the edits in a copy of the example, those of earlier recipes first.
+
+        Raises RecipeError when app.py lacks the place of one.
+        """
+        for recipe in self.after:
+            recipe.apply(copy)
         for how, where, code in self.edits:
-            if where == "app.py":
-                text += f"\n\n{code}"
+            if how == "as":
+                (copy / where).write_text(code, encoding="utf-8")
                 continue
-            if text.count(where) != 1:
-                raise RecipeError(f"{self.title}: app.py does not have {where!r} once.")
-            start = text.index(where)
-            if how == "At the end of":
-                # A block ends where the next line that is not indented starts.
-                end = re.compile(r"^\S", re.MULTILINE).search(text, start + len(where)).start()
-                body = text[:end].rstrip()
-                text = f"{body}\n\n{code}\n\n{text[end:]}"
-            else:
-                rest = text[start + len(where) :] if how == "In place of" else text[start:]
-                text = f"{text[:start]}{code}\n{rest}"
-        app.write_text(text, encoding="utf-8")
-
-    def check(self, url: str) -> None:
-        """Run the commands with the app at `url`; raises RecipeError at the first other answer."""
-        for command, answer in self.requests:
-            words = shlex.split(command.replace("http://127.0.0.1:5000", url))
+            text = (copy / "app.py").read_text(encoding="utf-8")
             try:
-                run = subprocess.run([*words, "-sS"], capture_output=True, encoding="utf-8")
-            except FileNotFoundError:
-                raise RecipeError("curl is missing: install it, such as with apt-get.") from None
-            told = run.stdout + run.stderr
-            if not doctest.OutputChecker().check_output(answer, f"{told.strip()}\n", FLAGS):
-                raise RecipeError(f"{self.title}: {command}\nanswers {told!r}\nnot     {answer!r}")
+                edited = edit(text, how, where, code)
+            except ValueError as error:
+                raise RecipeError(f"{self.title}: {error}") from None
+            (copy / "app.py").write_text(edited, encoding="utf-8")
+
+    def check(self, url: str, copy: Path) -> None:
+        """Run the commands with the copy at `url`; raises RecipeError at the first other answer."""
+        for command, answer in self.requests:
+            own = GREETINGS.sub(self._own_url, command) if self.page == SHARED else command
+            try:
+                told = curl(own.replace("http://127.0.0.1:5000", url), copy)
+            except (CurlError, OSError) as error:
+                raise RecipeError(f"{self.title}: {error}") from None
+            if not agree(answer, told):
+                raise RecipeError(f"{self.title}: {own}\nanswers {told!r}\nnot     {answer!r}")
+
+    def _own_url(self, shown: re.Match[str]) -> str:
+        """Turn the URL of the list or of an item, as RECIPES.md shows it, into the example's."""
+        path = self.example.item_url.format(lang=shown[1]) if shown[1] else self.example.list_url
+        return f"http://127.0.0.1:5000{path}"
 
 
-def recipes_of(readme: Path) -> list[Recipe]:
-    """Return the parts of "Call" and "Make it yours" that have code for app.py or show `curl`.
+def edit(text: str, how: str, where: str, code: str) -> str:
+    """Return the text of app.py with code added; raises ValueError without the place for it."""
+    if where == "app.py":
+        return f"{text}\n\n{code}"
+    if text.count(where) != 1:
+        raise ValueError(f"app.py does not have {where!r} once.")
+    start = text.index(where)
+    end = start + len(where)
+    if how == "before":
+        return f"{text[:start]}{code}\n{text[start:]}"
+    if how == "in place of":
+        return f"{text[:start]}{code.strip()}{text[end:]}"
+    # A block ends where the next line that is not indented starts.
+    after = re.compile(r"^\S", re.MULTILINE).search(text, end)
+    end = after.start() if after else len(text)
+    return f"{text[:end].rstrip()}\n\n{code}\n\n{text[end:]}"
+
+
+def agree(shown: str, told: str) -> bool:
+    """Whether an answer is what a page shows: equal JSON, or the text but for parts like `...`."""
+    try:
+        return json.loads(shown) == json.loads(told)
+    except ValueError:
+        return doctest.OutputChecker().check_output(shown, f"{told.strip()}\n", FLAGS)
+
+
+def recipes_for(example: Example) -> list[Recipe]:
+    """Return the recipes for an example: those of its README, then those of RECIPES.md.
 
     Raises RecipeError when a block of code does not say where it goes.
     """
-    found, chapter = [], ""
-    parts = SECTION.split(readme.read_text(encoding="utf-8"))
-    for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):
-        chapter = title if level == "##" else chapter
-        if chapter not in CHAPTERS:
-            continue
-        recipe = Recipe(readme, title)
-        for before, language, code in BLOCK.findall(text):
-            if language == "python":
-                place = PLACE.search(before)
-                if not place:
-                    raise RecipeError(f"{readme}, {title}: say where this goes: {code[:40]!r}")
-                recipe.edits.append((*place.groups(), code))
-            else:
-                shown = re.findall(r"^\$ (curl .*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE)
-                recipe.requests.extend(shown)
-        if recipe.requests or recipe.edits:
-            found.append(recipe)
-    return found
+    found: dict[str, Recipe] = {}
+    for page in filter(Path.exists, (example.readme, SHARED)):
+        chapter = ""
+        parts = SECTION.split(page.read_text(encoding="utf-8"))
+        for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):
+            chapter = title if level == "##" else chapter
+            if page == SHARED or chapter in CHAPTERS:
+                recipe = read(example, page, title, text, found)
+                if recipe.requests or recipe.edits:
+                    found[title] = recipe
+    return list(found.values())
+
+
+def read(example: Example, page: Path, title: str, text: str, found: dict[str, Recipe]) -> Recipe:
+    """Return what a section of a page has for an example; raises RecipeError.
+
+    found: the recipes before it, by title.
+    """
+    earlier = [found[name] for name in AFTER.findall(text) if name in found]
+    variables = dict(VARIABLE.findall(text))
+    recipe = Recipe(example, page, title, NEEDS.findall(text), variables, earlier)
+    others = False  # whether there is code for other examples
+    for before, language, code in BLOCK.findall(text):
+        if names := NAMES.match(before):
+            wanted = re.split(r", | and ", names[1])
+            if unknown := set(wanted) - {e.name for e in EXAMPLES}:
+                raise RecipeError(f"{page.name}, {title}: no example is named {unknown}")
+            if example.name not in wanted:
+                others = others or language == "python"
+                continue
+        if language == "console":
+            shown = re.findall(r"^\$ (curl .*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE)
+            recipe.requests.extend(shown)
+        elif place := PLACE.search(before):
+            recipe.edits.append((place[1].lower(), place[2], code))
+        else:
+            raise RecipeError(f"{page.name}, {title}: say where this goes: {code[:40]!r}")
+    if others and not recipe.edits:
+        recipe.requests.clear()
+    return recipe
