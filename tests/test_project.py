@@ -12,6 +12,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
+from shared.commands.counts import default_environments, expand
 
 
 def test_catalogue_is_the_example_directories():
@@ -64,18 +65,17 @@ def test_tox_has_an_environment_for_the_example(example, tox):
     assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
     lines = tox["examples"]["requirements"].splitlines()
     assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
-    line = f"{example.id}: python -m pytest --example {example.id} {{posargs:{{[examples]tests}}}}"
-    lines = tox["testenv"]["commands"].splitlines()
-    assert line in lines, f"tox.ini, [testenv] commands lacks: {line}"
-    ids = re.split(r"[{},\s]", tox["tox"]["env_list"])
-    assert ids.count(example.id) == 2, f"tox.ini, env_list lacks {example.id}"
+    ids = {f"py31{minor}-{example.id}" for minor in range(6)} | {f"py310-{example.id}-lowest"}
+    missing = ids - set(default_environments())
+    assert not missing, f"tox.ini, env_list lacks {', '.join(sorted(missing))}"
     labels = re.split(r"[=,\s]+", tox["tox"]["labels"])
     assert example.id in labels, f"tox.ini, the label quick lacks {example.id}"
 
 
 @pytest.mark.parametrize("name", ["fuzz", "bench", "audit", "next"])
 def test_environment_takes_all_examples(name, tox):
-    settings = "".join(tox[f"testenv:{name}"].values())
+    (section,) = (title for title in tox if name in expand(title.partition(":")[2]))
+    settings = "".join(tox[section].values())
     wanted = "{[examples]requirements}"
     assert wanted in settings, f"tox.ini, [testenv:{name}] lacks: {wanted}"
     assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
@@ -89,12 +89,16 @@ def test_each_test_file_is_in_an_environment(tox):
         assert {file.as_posix(), file.parent.as_posix()} & named, f"tox.ini does not run {file}"
 
 
-def test_no_environment_but_the_matrix_depends_on_the_pythons_that_are_there(tox):
+def test_environments_beside_the_matrix_run_on_the_python_of_tox_and_on_the_oldest(tox):
     """tox skips an environment whose Python is missing, and ends with congratulations."""
     for name in tox.sections():
         assert "base_python" not in tox[name] or name == "testenv:.tox", name
-    for name in re.sub(r"\{[^}]*\}|py\S*", "", tox["tox"]["env_list"]).split():
-        assert f"testenv:{name}" in tox, f"{name} has no section of its own"
+    names = set(default_environments())
+    others = {name for name in names if not name.startswith("py3")}
+    oldest = {re.sub(f"^py310-|-{EXAMPLES[0].id}$", "", name) for name in names - others}
+    assert others - oldest == {"connect-lowest"}
+    missing = others - {name for title in tox for name in expand(title.partition(":")[2])}
+    assert not missing, f"tox.ini has no section for {missing}"
 
 
 def test_older_python_is_told_in_one_line():

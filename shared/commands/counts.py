@@ -1,10 +1,12 @@
 """Prints how many tests ran in each environment of this tox run, and what was not tested."""
 
 import configparser
+import functools
 import json
 import os
 import re
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ def main() -> None:
     print("Tests by environment:")
     for name, counts in runs.items():
         print(f"  {name:26} {describe(counts)}")
-    print(last_line(runs, default_environments(), shutil.which))
+    print(last_line(runs, default_environments(), trouble_of))
 
 
 def default_environments() -> list[str]:
@@ -46,27 +48,37 @@ def expand(text: str) -> list[str]:
 
 
 def last_line(
-    runs: dict[str, dict[str, int]], names: list[str], which: Callable[[str], str | None]
+    runs: dict[str, dict[str, int]], names: list[str], trouble: Callable[[str], str]
 ) -> str:
     """The sum of the runs' counts, and which of the environments have none, and why.
 
-    which: tells where a command is, like shutil.which.
+    trouble: tells why a Python does not run, like `trouble_of`.
     """
     total = Counter(passed=0, failed=0)
     for counts in runs.values():
         total.update(counts)
-    pythons, others = [], []
+    untested: dict[str, list[str]] = {}  # by the reason
     for name in names:
         python = re.match(r"py3(\d+)-", name)
         if name in runs:
             continue
-        if not python or which(f"python3.{python[1]}") or any(python[0] in run for run in runs):
-            others.append(name)
-        else:
-            pythons.append(f"3.{python[1]}")
-    untested = [f"Python {', '.join(dict.fromkeys(pythons))} (not found)"] if pythons else []
-    untested += [f"{', '.join(others)} (no result)"] if others else []
-    return describe(total) + (f"; not tested: {'; '.join(untested)}" if untested else "")
+        why = trouble(f"python3.{python[1]}") if python else ""
+        untested.setdefault(why or "no result", []).append(f"3.{python[1]}" if why else name)
+    reasons = [
+        f"{'' if why == 'no result' else 'Python '}{', '.join(dict.fromkeys(what))} ({why})"
+        for why, what in sorted(untested.items(), key=lambda item: item[0] == "no result")
+    ]
+    return "; ".join([describe(total), *([f"not tested: {'; '.join(reasons)}"] if reasons else [])])
+
+
+@functools.cache
+def trouble_of(command: str) -> str:
+    """Return why a Python does not run: `not found`, `does not start`, or nothing."""
+    if not shutil.which(command):
+        return "not found"
+    # pyenv leaves a command for a Python that it does not run.
+    run = subprocess.run([command, "--version"], capture_output=True, check=False)
+    return "does not start" if run.returncode else ""
 
 
 def describe(counts: dict[str, int]) -> str:
