@@ -35,6 +35,8 @@ def start(temporary):
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
+    # From 3.14 on, argparse colors its usage in a terminal.
+    variables |= {"PYTHON_COLORS": "0"}
     options = {
         "env": {**os.environ, **variables},
         "encoding": "utf-8",
