@@ -39,7 +39,7 @@ def main() -> None:
                 "`sudo apt-get install -y libatomic1 chromium` on Debian, or "
                 "`.tox/console/bin/python -m playwright install --with-deps chromium`."
             )
-        print("No browser starts yet. Running:", *command, flush=True)
+        print("No browser starts for the console tests yet. Running:", *command, flush=True)
         subprocess.run(command, env=environment, capture_output=True, check=False)
 
 
