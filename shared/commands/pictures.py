@@ -37,7 +37,7 @@ def main() -> None:
                 save(f"{example.id}.png", page.screenshot())
 
         # The index shows each kind of access.
-        for content, access in zip(server.contents.items.values(), ("all", "logged_in", "acl")):
+        for content, access in zip(server.contents.all(), ("all", "logged_in", "acl")):
             content.access_type = access
         page.goto(server.url)
         page.get_by_role("button", name=f"Sign in as {USERS[0][0]}").click()

@@ -36,7 +36,7 @@ def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
         found = contents.find(wanted.partition("?")[0])
         page = render_template(
             "index.html",
-            contents=sorted(list(contents.items.values()), key=lambda content: content.name),
+            contents=sorted(contents.all(), key=lambda content: content.name),
             links=lambda content: links.get(content.title, [("Open", "/")]),
             visitors_of=visitors_of,
             user=users.by_name.get(session.get("user")),

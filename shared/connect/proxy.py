@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
 
 from .contents import Content, Contents
-from .runner import MOUNT_HEADER
+from .running.runner import MOUNT_HEADER
 from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
@@ -40,7 +40,7 @@ def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None
         if user:
             sent["RStudio-Connect-Credentials"] = user.credentials(guids)
         with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(contents.connected(content, bundle_id))
+            connection = stack.enter_context(content.connected(bundle_id))
             body = request.stream if request.content_length else None
             connection.request(request.method, target, body, dict(sent))
             answer = stack.enter_context(connection.getresponse())

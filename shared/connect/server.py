@@ -14,8 +14,8 @@ from waitress import create_server, wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
-from . import bundles
-from .api import create_api
+from . import api
+from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import error_record
 from .pages import Links, create_pages
@@ -89,9 +89,10 @@ class LocalConnect:
 
     def _flask(self, links: Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
+        app.extensions |= {"contents": self.contents, "users": self.users}
         app.secret_key = secrets.token_bytes()
         app.config |= {
-            "MAX_CONTENT_LENGTH": bundles.MAX_SIZE,
+            "MAX_CONTENT_LENGTH": MAX_SIZE,
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
@@ -111,7 +112,7 @@ class LocalConnect:
             return error_record(error), error.code
 
         add_proxy(app, self.contents, self.users, guids)
-        app.register_blueprint(create_api(self.contents, self.users))
+        app.register_blueprint(api.blueprint)
         app.register_blueprint(create_pages(self.contents, self.users, links))
         return app
 

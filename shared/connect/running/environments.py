@@ -14,7 +14,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from .bundles import Manifest
+from ..manifest import Manifest
 from .processes import Processes
 
 # An option such as -r, a path or a URL, outside of a comment: what it installs may depend on the
