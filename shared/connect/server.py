@@ -14,12 +14,11 @@ from waitress import create_server, wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
-from . import api
+from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import error_record
-from .pages import Links, create_pages
-from .proxy import add_proxy
+from .proxy import pass_on
 from .users import Users
 
 THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
@@ -54,7 +53,7 @@ class LocalConnect:
         address: str | None = None,
         api_key: str | None = None,
         environments: Path | None = None,
-        links: Links | None = None,
+        links: pages.Links | None = None,
         users: Iterable[tuple[str, Iterable[str]]] = (),
         guids: bool = False,
         processes: int = 1,
@@ -87,11 +86,13 @@ class LocalConnect:
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
-    def _flask(self, links: Links, guids: bool) -> Flask:
+    def _flask(self, links: pages.Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
         app.extensions |= {"contents": self.contents, "users": self.users}
         app.secret_key = secrets.token_bytes()
         app.config |= {
+            "LINKS": links,
+            "TELL_GUIDS": guids,
             "MAX_CONTENT_LENGTH": MAX_SIZE,
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
@@ -111,9 +112,9 @@ class LocalConnect:
                 return f"{error.description}\n", error.code, plain
             return error_record(error), error.code
 
-        add_proxy(app, self.contents, self.users, guids)
+        app.before_request(pass_on)
         app.register_blueprint(api.blueprint)
-        app.register_blueprint(create_pages(self.contents, self.users, links))
+        app.register_blueprint(pages.blueprint)
         return app
 
     def close(self) -> None:
