@@ -69,8 +69,8 @@ class Content:
 
     def explain(self, failed: Bundle) -> str:
         """Say why a bundle does not run, and what visitors see instead."""
-        others = self.active not in (None, failed)
-        instead = f" Visitors still see bundle {self.active.id}." if others else ""
+        other = self.active if self.active is not failed else None
+        instead = f" Visitors still see bundle {other.id}." if other else ""
         return f"Bundle {failed.id} failed: {failed.failure.rstrip('.')}.{instead}"
 
     def may_be_seen_by(self, user: User | None) -> bool:
@@ -165,7 +165,7 @@ class Contents:
         """Return the content at a path, the path of its mount, and the id of a draft's bundle."""
         if match := MOUNT.match(path):
             content = self.by_guid.get(match[1])
-            return content and (content, match[0], match[2])
+            return (content, match[0], match[2]) if content else None
         for content in self.all():
             if content.vanity and below(path, content.vanity):
                 return content, content.vanity, None

@@ -44,7 +44,7 @@ def index():
         contents=sorted(contents.all(), key=lambda content: content.name),
         links=lambda content: links.get(content.title, [("Open", "/")]),
         visitors_of=visitors_of,
-        user=users.by_name.get(session.get("user")),
+        user=users.by_name.get(session.get("user", "")),
         users=users.by_name.values(),
         processes=contents.processes_each,
         url=contents.url,
@@ -56,9 +56,10 @@ def index():
 
 @blueprint.post("/sign-in")
 def sign_in():
-    if request.form.get("user") not in users.by_name:
+    name = request.form.get("user", "")
+    if name not in users.by_name:
         abort(400, "There is no such user.")
-    session["user"] = request.form["user"]
+    session["user"] = name
     wanted = request.form.get("next", "")
     # Below this origin whatever is wanted: `//host` alone would be another site.
     path = wanted if wanted.startswith("/") else "/"

@@ -10,6 +10,7 @@ from flask import Response, abort, current_app, redirect, request, session
 from waitress.channel import ClientDisconnected
 from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
+from werkzeug.wrappers import Response as AnyResponse
 
 from .contents import Content
 from .current import contents, users
@@ -19,7 +20,7 @@ from .users import KEY, User
 CHUNK = 64 * 1024  # bytes
 
 
-def pass_on() -> Response | None:
+def pass_on() -> AnyResponse | None:
     """Pass on a request whose path belongs to a content; None for others.
 
     It comes before routing, which would redirect paths with doubled slashes.
@@ -33,7 +34,7 @@ def pass_on() -> Response | None:
         return redirect(f"{mount}/{query and f'?{query}'}", 307)
     # The path and query as the client wrote them, control characters escaped.
     target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
-    user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
+    user = users.authorized(request.headers) or users.by_name.get(session.get("user", ""))
     if not content.may_be_seen_by(user):
         return refuse(content, user, contents.url, target)
     sent = headers_for_app(contents.url, mount, target)
@@ -61,7 +62,7 @@ def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         raise ClientDisconnected from None
 
 
-def refuse(content: Content, user: User | None, url: str, target: str) -> Response:
+def refuse(content: Content, user: User | None, url: str, target: str) -> AnyResponse:
     """Send a browser to sign in, and come back; aborts for others."""
     if user:
         owner = content.owner.name

@@ -74,7 +74,7 @@ class LocalConnect:
         except (OSError, OverflowError) as error:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
-        self._sockets = {}
+        self._sockets: dict = {}
         self._server = create_server(
             self._flask(links or {}, guids),
             map=self._sockets,

@@ -7,12 +7,14 @@ from flask import abort, current_app, g, request
 from ..current import contents, users
 from ..errors import ConnectError, Problem
 
+_open_to: dict[Callable, str] = {}
+
 
 def open_to(whom: str) -> Callable[[Callable], Callable]:
     """Open an operation to more: `viewers` of the content, or `all`, who need no API key."""
 
     def mark(view: Callable) -> Callable:
-        view.open_to = whom
+        _open_to[view] = whom
         return view
 
     return mark
@@ -20,7 +22,7 @@ def open_to(whom: str) -> Callable[[Callable], Callable]:
 
 def is_open_to(whom: str) -> bool:
     """Whether the operation that the request wants is open to them."""
-    return getattr(current_app.view_functions[request.endpoint], "open_to", "") == whom
+    return _open_to.get(current_app.view_functions[str(request.endpoint)]) == whom
 
 
 def check_key() -> None:
@@ -35,7 +37,7 @@ def check_key() -> None:
 def find_content() -> None:
     """Give views the content, the bundle and the job of their URL, if the user may have them."""
     found = request.view_args
-    if "content" not in found:
+    if not found or "content" not in found:
         return
     content = found["content"] = contents.get(found["content"])
     if not content.may_be_seen_by(g.user):

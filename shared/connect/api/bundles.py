@@ -50,7 +50,7 @@ def list_bundles(content):
 @blueprint.post("/v1/content/<content>/bundles")
 def upload(content):
     archive = request.files.get("archive", request.stream)
-    metadata = request.form.get("metadata", {}, type=json.loads)
+    metadata: dict = request.form.get("metadata", {}, type=json.loads)
     return bundle_record(content, contents.upload(content, archive.read(), metadata))
 
 
@@ -77,7 +77,8 @@ def build(content):
     bundle = content.bundle(wanted) if wanted else content.newest
     if bundle is None:
         raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
-    task = contents.deploy(content, bundle, value_of(body, "activate", bool, True))
+    activate = value_of(body, "activate", bool) is not False
+    task = contents.deploy(content, bundle, activate)
     return {"task_id": task.key}
 
 

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Collection
 
 from flask import Blueprint, abort, g, request
 
@@ -39,7 +40,7 @@ CONTENT = dict.fromkeys(UNSET.split()) | {
 blueprint = Blueprint("content", __name__)
 
 
-def content_record(content: Content, user: User, include: set[str] = frozenset()) -> dict:
+def content_record(content: Content, user: User, include: Collection[str] = ()) -> dict:
     """A content item as the user sees it; include: `owner` or `vanity_url`, or both."""
     bundle, owner = content.active, content.owner
     record = CONTENT | {
@@ -83,7 +84,7 @@ def changes() -> dict[str, str | None]:
     texts = {key: value_of(body, key, str) for key in body.keys() & SETTABLE}
     # An empty name leaves the choice to the server. Only a title can be taken away.
     changes = {key: text for key, text in texts.items() if text or key == "title"}
-    if not re.fullmatch(r"[\w.-]{3,64}", changes.get("name", "its"), re.ASCII):
+    if not re.fullmatch(r"[\w.-]{3,64}", changes.get("name") or "its", re.ASCII):
         told = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
         raise ConnectError(Problem.BAD_NAME, told)
     if changes.get("access_type", "acl") not in ACCESS_TYPES:
@@ -94,7 +95,7 @@ def changes() -> dict[str, str | None]:
 
 def variables() -> dict[str, str | None]:
     """The environment variables in the request's body; raises ConnectError."""
-    values = {}
+    values: dict[str, str | None] = {}
     for item in json_body(list):
         if not isinstance(item, dict):
             raise ConnectError(Problem.BAD_BODY, "A variable is not a JSON object.")
@@ -119,7 +120,7 @@ def create_content():
     if g.user is not users.admin:
         abort(403, "A viewer may not publish.")
     wanted = changes()
-    content = contents.create(wanted.pop("name", secrets.token_hex(8)))
+    content = contents.create(wanted.pop("name", None) or secrets.token_hex(8))
     content.update(wanted)
     return content_record(content, g.user)
 
@@ -133,7 +134,7 @@ def get_content(content):
 @blueprint.patch("/v1/content/<content>")
 def update_content(content):
     wanted = changes()
-    contents.rename(content, wanted.pop("name", content.name))
+    contents.rename(content, wanted.pop("name", None) or content.name)
     content.update(wanted)
     return content_record(content, g.user)
 

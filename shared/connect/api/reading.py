@@ -1,18 +1,20 @@
 """What operations read of a request: JSON bodies, numbers, and the page of a list."""
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from flask import abort, request
 
 from ..errors import ConnectError, Problem
+
+T = TypeVar("T")
 
 
 def not_implemented(what: str) -> NoReturn:
     abort(501, f"Not implemented here: {what[:200]}.")
 
 
-def json_body(kind: type) -> dict | list:
+def json_body(kind: type[T]) -> T:
     """The request's JSON; raises ConnectError unless it is of the kind."""
     body = request.get_json(force=True, silent=True)
     if not isinstance(body, kind):
@@ -21,9 +23,9 @@ def json_body(kind: type) -> dict | list:
     return body
 
 
-def value_of(body: dict, key: str, kind: type, default: object = None) -> object:
-    """A value of a JSON object, the default for null; raises ConnectError for another kind."""
-    value = default if body.get(key) is None else body[key]
+def value_of(body: dict, key: str, kind: type[T]) -> T | None:
+    """A value of a JSON object; raises ConnectError unless it is of the kind or null."""
+    value = body.get(key)
     if not isinstance(value, kind | None):
         expected = {str: "a text", bool: "true or false"}[kind]
         raise ConnectError(Problem.BAD_BODY, f"{key} is not {expected}.")

@@ -58,8 +58,8 @@ def get_vanity(content):
 @blueprint.put("/v1/content/<content>/vanity")
 def set_vanity(content):
     body = json_body(dict)
-    path = "/" + value_of(body, "path", str, "").strip("/")
-    force = value_of(body, "force", bool, False)
+    path = "/" + (value_of(body, "path", str) or "").strip("/")
+    force = value_of(body, "force", bool)
     check_path(path)
     for other in contents.all():
         if other is content or not other.vanity:

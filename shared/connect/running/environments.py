@@ -65,7 +65,7 @@ class Environments:
         else:
             self._make(directory, manifest, bundle, say)
         config = (directory / "pyvenv.cfg").read_text(encoding="utf-8")
-        version = re.search(r"^version_info = (\S+)", config, re.MULTILINE)[1]
+        version = re.findall(r"^version_info = (\S+)", config, re.MULTILINE)[0]
         return Environment(directory / PYTHON, version)
 
     def _make(
