@@ -1,4 +1,4 @@
-"""Writes the README's screenshots: the consoles, the index of the local Connect, and an overview."""
+"""Writes the screenshots of the pages: the index of the local Connect, and a console beside it."""
 
 import sys
 from base64 import b64encode
@@ -31,11 +31,6 @@ def main() -> None:
         context.new_page() as page,
     ):
         bases = {example: publish(example)["vanity"] for example in EXAMPLES}
-        for example in EXAMPLES:
-            if example.console_urls:
-                page.goto(bases[example] + example.console_urls[0], wait_until="networkidle")
-                save(f"{example.id}.png", page.screenshot())
-
         # The index shows each kind of access.
         for content, access in zip(server.contents.all(), ("all", "logged_in", "acl")):
             content.access_type = access
