@@ -20,17 +20,15 @@ werkzeug.urls.url_decode_stream = url_decode_stream
 
 from flask_api import FlaskAPI
 from flask_api.exceptions import NotAcceptable
-from flask_api.response import APIResponse
 
 
-class Response(APIResponse):
+class Response(FlaskAPI.response_class):
     def __init__(self, content=None, *args, **kwargs):
         try:
             super().__init__(content, *args, **kwargs)
         except NotAcceptable as error:
             # Flask-API looks at Accept while it renders, where errors are a 500.
-            message = json.dumps({"message": error.detail})
-            super().__init__(message, 406, mimetype="application/json")
+            super().__init__(error.detail, 406, mimetype="text/plain")
         if content == "" or isinstance(content, self.api_return_types):
             # A cache must not give a browser's HTML to a program that wants JSON.
             self.headers.add("Vary", "Accept")
@@ -40,6 +38,8 @@ class Response(APIResponse):
 
 app = FlaskAPI(__name__)
 app.response_class = Response
+app.config["DEFAULT_PARSERS"] = app.request_class.parser_classes  # imported once
+app.config["DEFAULT_RENDERERS"] = app.request_class.renderer_classes
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
 # Each process has its own db: keep data that changes in a database.
@@ -50,9 +50,9 @@ with app.open_resource("greetings.json") as file:
 @app.before_request
 def simplify_accept():
     # Flask-API refuses parameters of a media type, and an empty Accept (flask-api#69).
-    accept = request.accept_mimetypes or [("*/*", 1)]
-    types = [name.partition(";")[0].lower() for name, quality in accept if quality]
-    request.environ["HTTP_ACCEPT"] = ",".join(types)
+    accept = request.headers.get("Accept", "").lower().split(",")
+    types = [item.partition(";")[0] for item in accept if not item.endswith("q=0")]
+    request.environ["HTTP_ACCEPT"] = ",".join(types) or "*/*"
 
 
 @app.route("/")
