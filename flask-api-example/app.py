@@ -24,12 +24,19 @@ from flask_api.exceptions import NotAcceptable
 
 class Response(FlaskAPI.response_class):
     def __init__(self, content=None, *args, **kwargs):
+        rendered = content == "" or isinstance(content, self.api_return_types)
+        if rendered:
+            # Flask-API refuses parameters of a type, and an empty Accept (flask-api#69).
+            accept = request.headers.get("Accept", "").lower().replace(" ", "")
+            types = [item.split(";") for item in accept.split(",")]
+            types = [name for name, *parameters in types if "q=0" not in parameters]
+            request.environ["HTTP_ACCEPT"] = ",".join(types) or "*/*"
         try:
             super().__init__(content, *args, **kwargs)
         except NotAcceptable as error:
             # Flask-API looks at Accept while it renders, where errors are a 500.
             super().__init__(error.detail, 406, mimetype="text/plain")
-        if content == "" or isinstance(content, self.api_return_types):
+        if rendered:
             # A cache must not give a browser's HTML to a program that wants JSON.
             self.headers.add("Vary", "Accept")
             # The page's jQuery 1.8 would run a script hidden in a cookie.
@@ -45,14 +52,6 @@ app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
 # Each process has its own db: keep data that changes in a database.
 with app.open_resource("greetings.json") as file:
     db = json.load(file)
-
-
-@app.before_request
-def simplify_accept():
-    # Flask-API refuses parameters of a media type, and an empty Accept (flask-api#69).
-    accept = request.headers.get("Accept", "").lower().split(",")
-    types = [item.partition(";")[0] for item in accept if not item.endswith("q=0")]
-    request.environ["HTTP_ACCEPT"] = ",".join(types) or "*/*"
 
 
 @app.route("/")
