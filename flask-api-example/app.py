@@ -30,7 +30,7 @@ class Response(FlaskAPI.response_class):
             accept = request.headers.get("Accept", "").lower().replace(" ", "")
             types = [item.split(";") for item in accept.split(",")]
             types = [name for name, *parameters in types if "q=0" not in parameters]
-            request.environ["HTTP_ACCEPT"] = ",".join(types) or "*/*"
+            request.environ["HTTP_ACCEPT"] = ",".join(types) if accept else "*/*"
         try:
             super().__init__(content, *args, **kwargs)
         except NotAcceptable as error:
