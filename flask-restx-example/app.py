@@ -28,8 +28,8 @@ class GreetingsApi(Api):
         try:
             return Swagger(self).as_dict()
         except Exception:
-            app.logger.exception("The spec cannot be made.")
-            return {"error": "The spec cannot be made."}
+            app.logger.exception("Unable to render schema")
+            return {"error": "Unable to render schema"}
 
 
 class NullableString(fields.String):
