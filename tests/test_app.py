@@ -175,6 +175,14 @@ def test_client_that_names_no_type_gets_json(app):
     assert Client(app).get("/").headers["Content-Type"] == JSON
 
 
+@pytest.mark.having("negotiates")
+@pytest.mark.parametrize("host", ["[", "x:y", "h:0x1", "[::1]:x"])
+def test_malformed_host_is_refused(app, host):
+    """With Werkzeug 3.1.6 the page was a 500."""
+    answer = Client(app).get("/", environ_overrides={"HTTP_HOST": host, "HTTP_ACCEPT": HTML})
+    assert answer.status_code in (200, 400)
+
+
 HELLO = {
     None: "Howdy, stranger.",
     '{"user": "alice", "groups": ["staff"]}': "So nice to see you, alice.",

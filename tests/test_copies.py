@@ -416,6 +416,18 @@ def own_error():
 
 
 @pytest.mark.of("api")
+def test_answer_can_be_made_before_any_request(edited):
+    client = edited("""
+READY = app.response_class("Ready.", mimetype="text/plain")
+
+@app.route("/is/ready")
+def is_ready():
+    return READY
+""")
+    assert client.get("/is/ready").text == "Ready."
+
+
+@pytest.mark.of("api")
 def test_request_imports_nothing(edited, monkeypatch):
     """Flask-API would import its parsers and renderers for each request."""
     client = edited("")

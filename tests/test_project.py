@@ -59,6 +59,31 @@ def test_requirements_are_bounded_and_say_why(example):
         assert reason, f"{requirement} does not say why it is capped"
 
 
+# Each with what shows it: a version that an example's requirements must keep out.
+BROKEN = [
+    ("restx", "Flask", "3.2.0"),  # pallets/flask#5815
+    ("restx", "Werkzeug", "3.2.0"),  # pallets/werkzeug#3105
+    ("api", "Flask", "3.2.0"),  # has no __version__, which Flask-API imports
+    ("api", "Flask-API", "4.0"),  # app.py restores names that it may not need
+    ("api", "Werkzeug", "3.1.6"),  # test_malformed_host_is_refused
+    ("flasgger", "flasgger", "0.9.8"),  # templates/ replaces a template of 0.9.7.1
+]
+
+
+@pytest.mark.parametrize(("id", "name", "version"), BROKEN)
+def test_requirements_keep_out_what_breaks_the_example(id, name, version):
+    [example] = (example for example in EXAMPLES if example.id == id)
+    [requirement] = (r for r, _ in requirement_lines(example) if r.name == name)
+    assert version not in requirement.specifier, f"{requirement} lets {version} in"
+
+
+def test_project_and_content_are_named_like_the_directory(example):
+    text = (example.path / "pyproject.toml").read_text(encoding="utf-8")
+    for key in ("name", "title"):
+        line = f'{key} = "{example.directory}"'
+        assert line in text.splitlines(), f"{example.directory}/pyproject.toml lacks: {line}"
+
+
 def test_tox_has_an_environment_for_the_example(example, tox):
     requirements = f"-r {example.directory}/requirements.txt"
     line = f"{example.id}: {requirements}"
