@@ -13,8 +13,8 @@ with app.open_resource("greetings.json") as file:
 
 def get_credentials(req):
     """
-    Returns a dict with the visitor's "user" (a text or None) and "groups" (a list of
-    texts) from the request header "RStudio-Connect-Credentials".
+    Returns a dict with the visitor's "user" (a string or None) and "groups" (a list
+    of strings) from the request header "RStudio-Connect-Credentials".
 
     They are GUIDs in place of names where the administrator has set
     Authorization.ContentCredentialsUseGUID. Trust them only behind Connect: anyone who
@@ -29,9 +29,9 @@ def get_credentials(req):
         abort(400, "The credentials are not a JSON object.")
     groups = [] if groups is None else groups
     if not isinstance(user, str | None):
-        abort(400, "The user of the credentials is not a text.")
+        abort(400, "The user of the credentials is not a string.")
     if not (isinstance(groups, list) and all(isinstance(name, str) for name in groups)):
-        abort(400, "The groups of the credentials are not a list of texts.")
+        abort(400, "The groups of the credentials are not a list of strings.")
     return {"user": user or None, "groups": groups}
 
 

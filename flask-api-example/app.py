@@ -4,7 +4,7 @@ from urllib.parse import parse_qsl
 
 import flask.globals
 import werkzeug.urls
-from flask import abort, request
+from flask import request
 from werkzeug.datastructures import MultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,8 +20,26 @@ werkzeug.urls.url_decode_stream = url_decode_stream
 
 from flask_api import FlaskAPI
 from flask_api.exceptions import NotAcceptable
+from flask_api.response import APIResponse
+
+
+class Response(APIResponse):
+    def __init__(self, content=None, *args, **kwargs):
+        try:
+            super().__init__(content, *args, **kwargs)
+        except NotAcceptable as error:
+            # Flask-API looks at Accept while it renders, where errors are a 500.
+            message = json.dumps({"message": error.detail})
+            super().__init__(message, 406, mimetype="application/json")
+        if content == "" or isinstance(content, self.api_return_types):
+            # A cache must not give a browser's HTML to a program that wants JSON.
+            self.headers.add("Vary", "Accept")
+            # The page's jQuery 1.8 would run a script hidden in a cookie.
+            self.headers.add("Content-Security-Policy", "script-src 'self'")
+
 
 app = FlaskAPI(__name__)
+app.response_class = Response
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
 # Each process has its own db: keep data that changes in a database.
@@ -30,21 +48,11 @@ with app.open_resource("greetings.json") as file:
 
 
 @app.before_request
-def negotiate():
-    # Flask-API checks Accept only while it renders; a bad one is then a 500.
-    try:
-        request.accepted_renderer
-    except NotAcceptable:
-        abort(406)
-
-
-@app.after_request
-def add_headers(response):
-    # A cache must not give a browser's HTML to a program that wants JSON.
-    response.headers.add("Vary", "Accept")
-    # The page's jQuery 1.8 would run a script hidden in a cookie.
-    response.headers.add("Content-Security-Policy", "script-src 'self'")
-    return response
+def simplify_accept():
+    # Flask-API refuses parameters of a media type, and an empty Accept (flask-api#69).
+    accept = request.accept_mimetypes or [("*/*", 1)]
+    types = [name.partition(";")[0].lower() for name, quality in accept if quality]
+    request.environ["HTTP_ACCEPT"] = ",".join(types)
 
 
 @app.route("/")

@@ -5,10 +5,10 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
+# LazyString needs Flasgger's JSON provider; put settings of app.json below it.
+app.json = LazyJSONEncoder(app)
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-# LazyString needs Flasgger's own JSON provider.
-app.json = LazyJSONEncoder(app)
 app.config["SWAGGER"] = {
     "title": "Greetings API",
     "description": "A friendly API for humans",

@@ -1,28 +1,40 @@
 import json
+import re
 
-from flask import Flask
+from flask import Flask, request
 from flask_restx import Api, Resource, Swagger, fields
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
-# Otherwise a POST to a URL with doubled slashes crashes (flask-restx#499).
-app.url_map.merge_slashes = False
-# Show the operations without a click.
-app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"
+app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"  # shows operations without a click
+app.config["RESTX_ERROR_404_HELP"] = False  # adds a guess that lacks Connect's path
+# Otherwise dates and Decimals are errors: Api ignores app.json (flask-restx#355).
+app.config["RESTX_JSON"] = {"default": lambda value: app.json.default(value)}
+
+
+@app.before_request
+def merge_slashes():
+    # Api routes a 405 again, and crashes at doubled slashes (flask-restx#499).
+    if request.routing_exception:
+        request.environ["PATH_INFO"] = re.sub("/+", "/", request.environ["PATH_INFO"])
 
 
 class GreetingsApi(Api):
     @property
     def __schema__(self):
         # Api keeps the URLs of the first request, but Connect has several for one app.
-        return Swagger(self).as_dict()
+        try:
+            return Swagger(self).as_dict()
+        except Exception:
+            app.logger.exception("The spec cannot be made.")
+            return {"error": "The spec cannot be made."}
 
 
 class NullableString(fields.String):
     def schema(self):
-        # The text of an unknown language is null, which String cannot say (flask-restx#156).
+        # Documents null, as String cannot (flask-restx#156); input with it is refused.
         return {**super().schema(), "x-nullable": True}
 
 

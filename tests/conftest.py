@@ -17,7 +17,6 @@ from shared.harness.loopback import bypass_proxies
 # TLS, `processes` the same with three processes of each app.
 PLACES = {
     "thread": ["content"],
-    "bundle": ["root"],
     "deployed": ["content", "vanity"],
     "tls": ["content", "vanity"],
     "processes": ["content"],
@@ -151,14 +150,6 @@ def place(request, example, pytestconfig):
 
         with served_in_thread(request.getfixturevalue("app")) as urls:
             yield urls
-    elif pytestconfig.option.place == "bundle":
-        from shared.harness.bundle import CannotServe, served_from_bundle
-
-        try:
-            with served_from_bundle(example) as urls:
-                yield urls
-        except CannotServe as error:
-            pytest.exit(f"{example.directory} does not run from its bundle: {error}", returncode=1)
     else:
         from shared.harness.client import ClientError
 
@@ -172,7 +163,7 @@ def place(request, example, pytestconfig):
 @pytest.fixture(scope="session")
 def visitor(request, pytestconfig):
     """What a visitor of the place needs: options of httpx.Client."""
-    if pytestconfig.option.place in ("thread", "bundle"):
+    if pytestconfig.option.place == "thread":
         return {}
     return request.getfixturevalue("publication").visitor
 

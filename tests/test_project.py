@@ -68,11 +68,13 @@ def test_tox_has_an_environment_for_the_example(example, tox):
     ids = {f"py31{minor}-{example.id}" for minor in range(6)} | {f"py310-{example.id}-lowest"}
     missing = ids - set(default_environments())
     assert not missing, f"tox.ini, env_list lacks {', '.join(sorted(missing))}"
-    labels = re.split(r"[=,\s]+", tox["tox"]["labels"])
-    assert example.id in labels, f"tox.ini, the label quick lacks {example.id}"
+    for label in tox["tox"]["labels"].strip().splitlines():
+        assert re.search(rf"\b{example.id}\b", label), (
+            f"tox.ini, labels lacks {example.id}: {label}"
+        )
 
 
-@pytest.mark.parametrize("name", ["fuzz", "bench", "audit", "next"])
+@pytest.mark.parametrize("name", ["fuzz", "bench", "audit"])
 def test_environment_takes_all_examples(name, tox):
     (section,) = (title for title in tox if name in expand(title.partition(":")[2]))
     settings = "".join(tox[section].values())

@@ -1,7 +1,6 @@
 """Measures what each example costs beside plain Flask. With --write, CONTRIBUTING shows it."""
 
 import argparse
-import io
 import json
 import re
 import shutil
@@ -14,14 +13,11 @@ from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from pyperf import BenchmarkSuite
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
-PICTURE = "shared/pictures/cost.svg"
 MARKED = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
 
 BASE = "plain Flask"
@@ -58,23 +54,12 @@ LEGEND = (
     "Lowest values, as multiples of plain Flask's, which are in brackets. "
     "List: one request in process. Import and memory: a new process that imports `app.py`."
 )
-# A picture knows the reader's mode. A viewer that does not follow it shows dark text.
-INK, BLUE = "#1f2328", "#388bfd"
-STYLE = f"""
-text {{font-family: system-ui, sans-serif !important}}
-@media (prefers-color-scheme: dark) {{
-  text {{fill: #e6edf3 !important}}
-  path[style*="stroke: {INK}"] {{stroke: #e6edf3 !important}}
-}}
-"""
 
 
 def main() -> None:
     """Measure, and print the table; exits with one line when something goes wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--write", action="store_true", help=f"update CONTRIBUTING.md and {PICTURE}"
-    )
+    parser.add_argument("--write", action="store_true", help="update CONTRIBUTING.md")
     parser.add_argument("--rounds", type=int, default=8, help="(default: %(default)s)")
     arguments = parser.parse_args()
     try:
@@ -85,9 +70,7 @@ def main() -> None:
     table = tabulate(suites)
     print(f"\n{table}")
     if arguments.write:
-        (ROOT / PICTURE).write_text(draw(suites), "utf-8")
-        picture = f"![Bar chart of the table below](../{PICTURE})"
-        text = f"{picture}\n\n{table}\n{LEGEND} {conditions()}\n"
+        text = f"{table}\n{LEGEND} {conditions()}\n"
         old = CONTRIBUTING.read_text("utf-8")
         CONTRIBUTING.write_text(MARKED.sub(lambda _: text, old), "utf-8")
 
@@ -156,29 +139,6 @@ def conditions() -> str:
     names = sorted(set(re.findall(r"^\w[\w.-]*", "\n".join(files), re.MULTILINE)), key=str.lower)
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     return f"Measured on {date.today()} with Python {python_version()}, {packages}."
-
-
-def draw(suites: dict[str, BenchmarkSuite]) -> str:
-    """Draw a panel for each column, with a line at plain Flask, and return the SVG."""
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cost", "text.color": INK}):
-        # As wide as a phone, where it still can be read.
-        figure = Figure(figsize=(5, 4), layout="constrained")
-        panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
-        for panel, column in zip(panels, COLUMNS, strict=True):
-            for example in EXAMPLES:
-                value = ratio(suites, example.directory, column)
-                panel.barh(example.id, value, color=BLUE)
-                panel.text(max(value, 1) + 0.08, example.id, f"{value:.1f}", va="center")
-            panel.axvline(1, color=INK, linewidth=1)
-            panel.margins(x=0.3)
-            panel.set_title(column, loc="left")
-            panel.set_xticks([1], [BASE])
-            panel.tick_params(length=0, labelcolor=INK)
-            panel.spines[:].set_visible(False)
-        panels[0].invert_yaxis()
-        svg = io.StringIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    return svg.getvalue().replace("</style>", f"{STYLE}</style>", 1)
 
 
 if __name__ == "__main__":

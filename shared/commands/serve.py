@@ -1,7 +1,7 @@
 """Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
 
 # ruff: isort: skip_file
-from shared.connect.stopping import say_stopped, stop, wait  # first: see there
+from shared.connect.stopping import stop, wait  # first: see there
 
 import os
 import sys
@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(f"{error}. Free some space, or set TMPDIR to another directory.")
     if failure:
         sys.exit(failure)
-    say_stopped()
+    print("Stopped.", flush=True)
 
 
 def deploy_all(publish: Publish) -> dict[Example, str]:

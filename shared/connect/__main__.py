@@ -1,7 +1,7 @@
 """Serves an empty local Connect until Ctrl-C, to deploy a directory of your own to it."""
 
 # ruff: isort: skip_file
-from .stopping import say_stopped, wait  # first: see there
+from .stopping import wait  # first: see there
 
 import argparse
 import os
@@ -82,4 +82,4 @@ if __name__ == "__main__":
             print(f"API key: {server.api_key}")
         print("Ctrl-C stops it.", flush=True)
         wait()
-    say_stopped()
+    print("Stopped.", flush=True)

@@ -1,56 +1,66 @@
-"""Unpacks a bundle and reads its manifest."""
+"""What is uploaded: a bundle with its files, its environment once it is built, and its app."""
 
 import hashlib
-import json
+import io
+import shutil
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from werkzeug.exceptions import abort
-
 from .errors import ConnectError, Problem
+from .jobs import now
+from .manifest import Manifest
+from .running.apps import App, Pool
+from .running.environments import Environment
 
 MAX_SIZE = 128 * 1024**2  # bytes, of an upload
 ORIGIN = ("source", "source_repo", "source_branch", "source_commit")
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What manifest.json says, as `make_source_manifest` in the client's bundle.py writes it."""
+class Bundle:
+    """One upload: its files, its environment once it is built, and its processes."""
 
-    entrypoint: str  # MODULE or MODULE:OBJECT, where MODULE may be a file
-    requirements: str  # the name of the requirements file
-    requires: str  # the Python constraint, such as ">=3.10"
+    def __init__(
+        self,
+        id: str,
+        directory: Path,
+        archive: bytes,
+        metadata: dict,
+        start: Callable[["Bundle"], App],
+        processes: int,
+    ) -> None:
+        """Keep and unpack an archive; raises HTTPException, and keeps nothing then.
 
-    @classmethod
-    def read(cls, directory: Path) -> "Manifest":
-        """Read the manifest of an unpacked bundle; raises HTTPException."""
+        directory: a new one; metadata: where the archive comes from, as the client tells; start:
+        starts a process of the bundle's app, one of so many `processes`.
+        """
+        self.id = id
+        self.directory = directory
+        self.files = directory / "files"
+        self.archive = directory / "bundle.tar.gz"
+        self.size = len(archive)
+        self.created = now()
+        self.environment: Environment | None = None
+        self.failure = ""  # why it does not run
+        self.pool = Pool(lambda: start(self), processes)
+        directory.mkdir()
         try:
-            data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            told = f"The bundle's manifest.json cannot be read: {error}"
-            raise ConnectError(Problem.BAD_MANIFEST, told) from None
-        mode = text_at(data, "metadata", "appmode")
-        if mode != "python-api":
-            abort(501, f"Not implemented here: a bundle of {mode!r}, only 'python-api' runs.")
-        # Without a constraint Connect takes any version of the same major.
-        any_minor = f"=={text_at(data, 'python', 'version').partition('.')[0]}.*"
-        return cls(
-            entrypoint=text_at(data, "metadata", "entrypoint"),
-            requirements=text_at(data, "python", "package_manager", "package_file"),
-            requires=text_at(data, "environment", "python", "requires", default=any_minor),
-        )
+            self.archive.write_bytes(archive)
+            self.manifest = unpack(io.BytesIO(archive), self.files)
+            self.metadata = origin(archive, metadata)
+        except BaseException:
+            self.remove_files()
+            raise
 
+    @property
+    def state(self) -> str:
+        if self.failure:
+            return "failed"
+        return "running" if self.pool.running else "not started"
 
-def text_at(data: object, *keys: str, default: str | None = None) -> str:
-    """Return a text in nested objects; raises ConnectError without it and a default."""
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    text = data or default
-    if not isinstance(text, str):
-        raise ConnectError(Problem.BAD_MANIFEST, f"manifest.json has no text {'.'.join(keys)}.")
-    return text
+    def remove_files(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def origin(archive: bytes, told: dict) -> dict[str, str | None]:

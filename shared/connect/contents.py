@@ -1,8 +1,6 @@
-"""What is deployed: contents and their bundles, each with its environment and its app."""
+"""What is deployed: content items with their bundles and jobs."""
 
-import io
 import itertools
-import os
 import re
 import shutil
 import threading
@@ -11,57 +9,19 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import BinaryIO
 
 from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 
-from .apps import App, NotStarted, Pool
-from .bundles import origin, unpack
-from .environments import BuildError, Environment, Environments
+from .bundles import Bundle
 from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now
-from .processes import Processes
+from .running.apps import App, NotStarted, variables
+from .running.environments import BuildError, Environments
+from .running.processes import Processes
 from .users import User, Users, new_guid, new_key
 
 JOBS = 100  # of a content; older ones go
-VANITY = re.compile(r"(/[A-Za-z0-9_-]+)+")
-# From Connect's API reference, but for the last, which are pages of the local Connect only.
-FORBIDDEN = re.compile(
-    r"/(\Z|__|favicon\.ico|connect|apps|users|groups|setpassword|user-completion|confirm|recent"
-    r"|reports|plots|unpublished|settings|metrics|tokens|help|login|welcome|register"
-    r"|resetpassword|content|sign-in\b|sign-out\b)"
-)
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
-INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables, for the apps
-
-
-class Bundle:
-    """One upload: its files, its environment once it is built, and its processes."""
-
-    def __init__(self, id: str, directory: Path, archive: bytes, metadata: dict) -> None:
-        """Keep and unpack an archive; raises HTTPException.
-
-        metadata: where it comes from, as the client tells.
-        """
-        self.id = id
-        self.directory = directory
-        self.files = directory / "files"
-        self.archive = directory / "bundle.tar.gz"
-        directory.mkdir()
-        self.archive.write_bytes(archive)
-        self.manifest = unpack(io.BytesIO(archive), self.files)
-        self.size = len(archive)
-        self.metadata = origin(archive, metadata)
-        self.created = now()
-        self.environment: Environment | None = None
-        self.failure = ""  # why it does not run
-        self.pool: Pool
-
-    @property
-    def state(self) -> str:
-        if self.failure:
-            return "failed"
-        return "running" if self.pool.running else "not started"
 
 
 class Content:
@@ -109,8 +69,8 @@ class Content:
 
     def explain(self, failed: Bundle) -> str:
         """Say why a bundle does not run, and what visitors see instead."""
-        others = self.active not in (None, failed)
-        instead = f" Visitors still see bundle {self.active.id}." if others else ""
+        other = self.active if self.active is not failed else None
+        instead = f" Visitors still see bundle {other.id}." if other else ""
         return f"Bundle {failed.id} failed: {failed.failure.rstrip('.')}.{instead}"
 
     def may_be_seen_by(self, user: User | None) -> bool:
@@ -139,9 +99,40 @@ class Content:
         del self.jobs[:-JOBS]
         return job
 
+    def update(self, changes: dict[str, str | None]) -> None:
+        """Set the title, the description or the access type, or several of them."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def delete_bundle(self, bundle: Bundle) -> None:
+        """Remove a bundle and its files; raises ConnectError for the active one."""
+        if bundle is self.active:
+            raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
+        self.bundles.pop(bundle.id, None)
+        bundle.pool.stop()
+        bundle.remove_files()
+
+    @contextmanager
+    def connected(self, bundle_id: str | None) -> Iterator[HTTPConnection]:
+        """Give a connection to the app for one request, started if need be.
+
+        bundle_id: of a draft, None for the active bundle. Raises ServiceUnavailable beyond the
+        limit of requests or when the server is stopping, NotFound without such a bundle, and
+        BadGateway when the app does not start or crashes.
+        """
+        bundle = self.bundle(bundle_id)
+        try:
+            with bundle.pool.request() as app, closing(app.connect()) as connection:
+                bundle.failure = ""
+                yield connection
+        except BadGateway as error:
+            if isinstance(error, NotStarted):
+                bundle.failure = error.description
+            raise BadGateway(f"{error.description} Its log: {self.dashboard}/logs") from None
+
 
 class Contents:
-    """All that is deployed on one server."""
+    """All that is deployed on one server, and what builds and runs it."""
 
     def __init__(
         self, url: str, directory: Path, environments: Path, users: Users, processes: int
@@ -151,7 +142,7 @@ class Contents:
         processes: how many run of each bundle.
         """
         self.url = url
-        self.items: dict[str, Content] = {}
+        self.by_guid: dict[str, Content] = {}
         self.tasks: dict[str, Job] = {}  # the builds
         self.processes = Processes()
         self.processes_each = processes
@@ -160,13 +151,35 @@ class Contents:
         self._users = users
         self._numbers = map(str, itertools.count(1))
 
+    def all(self) -> list[Content]:
+        """Return all content items; others may come and go meanwhile."""
+        return list(self.by_guid.values())
+
+    def get(self, guid: str) -> Content:
+        """Return a content item; raises NotFound."""
+        if guid not in self.by_guid:
+            raise NotFound("There is no content with this GUID.")
+        return self.by_guid[guid]
+
+    def find(self, path: str) -> tuple[Content, str, str | None] | None:
+        """Return the content at a path, the path of its mount, and the id of a draft's bundle."""
+        if match := MOUNT.match(path):
+            content = self.by_guid.get(match[1])
+            return (content, match[0], match[2]) if content else None
+        for content in self.all():
+            if content.vanity and below(path, content.vanity):
+                return content, content.vanity, None
+        return None
+
+    # Content comes, gets another name, and goes.
+
     def create(self, name: str) -> Content:
         """Add a content item of `admin`; raises Conflict when another one has the name."""
         self._check_name(name)
         owner = self._users.admin
         content = Content(next(self._numbers), name, owner, self.url, self._directory)
         self._users.by_key[content.key] = owner
-        self.items[content.guid] = content
+        self.by_guid[content.guid] = content
         return content
 
     def rename(self, content: Content, name: str) -> None:
@@ -176,61 +189,33 @@ class Contents:
             content.name = name
 
     def _check_name(self, name: str) -> None:
-        if any(item.name == name for item in list(self.items.values())):
+        if any(content.name == name for content in self.all()):
             raise Conflict(f"The name {name} is in use.")
 
-    def set_vanity(self, content: Content, path: str, force: bool) -> None:
-        """Serve a content item below a path, too; raises ConnectError.
+    def delete(self, content: Content) -> None:
+        """Remove a content item and its files, and stop its apps at once."""
+        self.by_guid.pop(content.guid, None)
+        self._users.by_key.pop(content.key, None)
+        content.active = None
+        for bundle in list(content.bundles.values()):
+            bundle.pool.stop()
+        shutil.rmtree(content.directory, ignore_errors=True)
 
-        force: take the path from the one that has it.
-        """
-        if FORBIDDEN.match(path):
-            told = f"The vanity path {path[:50]} is reserved for the server."
-            raise ConnectError(Problem.VANITY_FORBIDDEN, told)
-        if not VANITY.fullmatch(path):
-            told = f"The vanity path {path[:50]} has more than letters, digits, '-', '_' and '/'."
-            raise ConnectError(Problem.BAD_PARAMETER, told)
-        for other in list(self.items.values()):
-            if other is content or not other.vanity:
-                continue
-            if force and path == other.vanity:
-                other.vanity = None
-            elif below(path, other.vanity) or below(other.vanity, path):
-                told = f"The vanity path {path} conflicts with {other.vanity}."
-                raise ConnectError(Problem.VANITY_IN_USE, told)
-        content.vanity, content.vanity_created = path, now()
+    # Bundles are uploaded, built and run.
 
-    def get(self, guid: str) -> Content:
-        """Return a content item; raises NotFound."""
-        if guid not in self.items:
-            raise NotFound("There is no content with this GUID.")
-        return self.items[guid]
-
-    def find(self, path: str) -> tuple[Content, str, str | None] | None:
-        """Return the content at a path, the path of its mount, and the id of a draft's bundle."""
-        if match := MOUNT.match(path):
-            content = self.items.get(match[1])
-            return content and (content, match[0], match[2])
-        for content in list(self.items.values()):
-            if content.vanity and below(path, content.vanity):
-                return content, content.vanity, None
-        return None
-
-    def upload(self, content: Content, archive: BinaryIO, metadata: dict) -> Bundle:
+    def upload(self, content: Content, archive: bytes, metadata: dict) -> Bundle:
         """Add a bundle; raises HTTPException, and keeps nothing then.
 
         metadata: where it comes from, as the client tells.
         """
-        data = archive.read()
-        bundle_id = next(self._numbers)
-        directory = content.directory / bundle_id
-        try:
-            bundle = Bundle(bundle_id, directory, data, metadata)
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-        bundle.pool = Pool(lambda: self._start(content, bundle), self.processes_each)
-        content.bundles[bundle_id] = bundle
+
+        def start(bundle: Bundle) -> App:
+            return self._start(content, bundle)
+
+        number = next(self._numbers)
+        directory = content.directory / number
+        bundle = Bundle(number, directory, archive, metadata, start, self.processes_each)
+        content.bundles[number] = bundle
         return bundle
 
     def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Job:
@@ -253,60 +238,19 @@ class Contents:
             job.add(failure)
         job.end(1 if failure else 0, failure)
 
-    @contextmanager
-    def connected(self, content: Content, bundle_id: str | None) -> Iterator[HTTPConnection]:
-        """Give a connection to the app for one request, started if need be.
-
-        Raises ServiceUnavailable beyond the limit of requests or when the server is stopping,
-        NotFound without such a bundle, and BadGateway when the app does not start or crashes.
-        """
-        bundle = content.bundle(bundle_id)
-        try:
-            with bundle.pool.request() as app, closing(app.connect()) as connection:
-                bundle.failure = ""
-                yield connection
-        except BadGateway as error:
-            if isinstance(error, NotStarted):
-                bundle.failure = error.description
-            raise BadGateway(f"{error.description} Its log: {content.dashboard}/logs") from None
-
     def _start(self, content: Content, bundle: Bundle) -> App:
         if bundle.environment is None:
             raise NotFound("The bundle is not built yet.")
         python = bundle.environment.python
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        # The names that Posit's SDK reads, and the variables that came with -E.
-        env = {
-            **inherited,
-            "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
-            "LANG": "C.UTF-8",
-            "POSIT_PRODUCT": "CONNECT",
-            "RSTUDIO_PRODUCT": "CONNECT",
+        told = {
             "CONNECT_SERVER": f"{self.url}/",
             "CONNECT_CONTENT_GUID": content.guid,
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
         job = content.start_job(PROCESS, bundle)
-        entrypoint = bundle.manifest.entrypoint
+        entrypoint, env = bundle.manifest.entrypoint, variables(python, told)
         return App(self.processes, python, entrypoint, job, cwd=bundle.files, env=env)
-
-    def delete_bundle(self, content: Content, bundle: Bundle) -> None:
-        """Remove a bundle and its files; raises ConnectError for the active one."""
-        if bundle is content.active:
-            raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
-        content.bundles.pop(bundle.id, None)
-        bundle.pool.stop()
-        shutil.rmtree(bundle.directory, ignore_errors=True)
-
-    def delete(self, content: Content) -> None:
-        """Remove a content item and its files, and stop its apps at once."""
-        self.items.pop(content.guid, None)
-        self._users.by_key.pop(content.key, None)
-        content.active = None
-        for bundle in list(content.bundles.values()):
-            bundle.pool.stop()
-        shutil.rmtree(content.directory, ignore_errors=True)
 
 
 def below(path: str, above: str) -> bool:

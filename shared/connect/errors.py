@@ -42,6 +42,7 @@ class ConnectError(HTTPException):
 
 def error_record(error: HTTPException) -> dict:
     """Return the body of the API's answer to an error."""
-    default = CODES.get(error.code, 1 if error.code >= 500 else 2)
+    status = error.code or 500
+    default = CODES.get(status, 1 if status >= 500 else 2)
     number = getattr(error, "number", default)
     return {"code": number, "error": error.description, "payload": None}

@@ -82,4 +82,4 @@ def now() -> datetime:
 
 def timestamp(time: datetime | None) -> str | None:
     """Return a time as Connect's API writes it, such as 2026-11-24T12:00:00Z."""
-    return time and time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time else None

@@ -1,74 +1,81 @@
 """The pages in a browser: an index of what is deployed, signing in and out, and logs."""
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, session
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    session,
+)
 
-from .contents import Content, Contents
+from .contents import Content
+from .current import contents, users
 from .jobs import BUILD, Job, timestamp
-from .users import Users
 
 # The page needs its own style only, so nothing else may run or load.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-Links = dict[str, list[tuple[str, str]]]
+Links = dict[str, list[tuple[str, str]]]  # of a content's title: labels and paths
+
+blueprint = Blueprint("pages", __name__)
 
 
-def create_pages(contents: Contents, users: Users, links: Links) -> Blueprint:
-    """Return the blueprint of the pages.
+@blueprint.before_request
+def check_origin():
+    # A browser sends with each POST the origin of the page that has the form.
+    origins = (contents.url, request.host_url.rstrip("/"))
+    if request.method == "POST" and request.headers.get("Origin") not in origins:
+        abort(403, "This form was not sent from a page of this server.")
 
-    links: for the title of a content, the labels and paths that the index links to.
-    """
-    pages = Blueprint("pages", __name__)
 
-    @pages.before_request
-    def check_origin():
-        # A browser sends with each POST the origin of the page that has the form.
-        origins = (contents.url, request.host_url.rstrip("/"))
-        if request.method == "POST" and request.headers.get("Origin") not in origins:
-            abort(403, "This form was not sent from a page of this server.")
+@blueprint.get("/")
+@blueprint.get("/connect/")
+@blueprint.get("/sign-in")
+def index():
+    wanted, links = request.args.get("next", ""), current_app.config["LINKS"]
+    found = contents.find(wanted.partition("?")[0])
+    page = render_template(
+        "index.html",
+        contents=sorted(contents.all(), key=lambda content: content.name),
+        links=lambda content: links.get(content.title, [("Open", "/")]),
+        visitors_of=visitors_of,
+        user=users.by_name.get(session.get("user", "")),
+        users=users.by_name.values(),
+        processes=contents.processes_each,
+        url=contents.url,
+        next=wanted,
+        wanted=found and found[0],
+    )
+    return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
-    @pages.get("/")
-    @pages.get("/connect/")
-    @pages.get("/sign-in")
-    def index():
-        wanted = request.args.get("next", "")
-        found = contents.find(wanted.partition("?")[0])
-        page = render_template(
-            "index.html",
-            contents=sorted(list(contents.items.values()), key=lambda content: content.name),
-            links=lambda content: links.get(content.title, [("Open", "/")]),
-            visitors_of=visitors_of,
-            user=users.by_name.get(session.get("user")),
-            users=users.by_name.values(),
-            processes=contents.processes_each,
-            url=contents.url,
-            next=wanted,
-            wanted=found and found[0],
-        )
-        return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
 
-    @pages.post("/sign-in")
-    def sign_in():
-        if request.form.get("user") not in users.by_name:
-            abort(400, "There is no such user.")
-        session["user"] = request.form["user"]
-        wanted = request.form.get("next", "")
-        # Below this origin whatever is wanted: `//host` alone would be another site.
-        path = wanted if wanted.startswith("/") else "/"
-        return redirect(f"{request.headers['Origin']}{path}", 303)
+@blueprint.post("/sign-in")
+def sign_in():
+    name = request.form.get("user", "")
+    if name not in users.by_name:
+        abort(400, "There is no such user.")
+    session["user"] = name
+    wanted = request.form.get("next", "")
+    # Below this origin whatever is wanted: `//host` alone would be another site.
+    path = wanted if wanted.startswith("/") else "/"
+    return redirect(f"{request.headers['Origin']}{path}", 303)
 
-    @pages.post("/sign-out")
-    def sign_out():
-        session.clear()
-        return redirect("/", 303)
 
-    @pages.get("/connect/apps/<guid>/logs")
-    def logs(guid):
-        text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
-        return Response(text, mimetype="text/plain")
+@blueprint.post("/sign-out")
+def sign_out():
+    session.clear()
+    return redirect("/", 303)
 
-    return pages
+
+@blueprint.get("/connect/apps/<guid>/logs")
+def logs(guid):
+    text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
+    return Response(text, mimetype="text/plain")
 
 
 def visitors_of(content: Content) -> str:

@@ -6,49 +6,50 @@ import string
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
-from flask import Flask, Response, abort, redirect, request, session
+from flask import Response, abort, current_app, redirect, request, session
 from waitress.channel import ClientDisconnected
 from werkzeug.datastructures import Headers
 from werkzeug.http import remove_hop_by_hop_headers
+from werkzeug.wrappers import Response as AnyResponse
 
-from .contents import Content, Contents
-from .runner import MOUNT_HEADER
-from .users import KEY, User, Users
+from .contents import Content
+from .current import contents, users
+from .running.runner import MOUNT_HEADER
+from .users import KEY, User
 
 CHUNK = 64 * 1024  # bytes
 
 
-def add_proxy(app: Flask, contents: Contents, users: Users, guids: bool) -> None:
-    """Let a Flask app pass on each request whose path belongs to a content."""
+def pass_on() -> AnyResponse | None:
+    """Pass on a request whose path belongs to a content; None for others.
 
-    # Before routing, which would redirect paths with doubled slashes.
-    @app.before_request
-    def pass_on() -> Response | None:
-        path, query = request.environ["PATH_INFO"], request.environ["QUERY_STRING"]
-        found = contents.find(path)
-        if found is None:
-            return None
-        content, mount, bundle_id = found
-        if path == mount:
-            return redirect(f"{mount}/{query and f'?{query}'}", 307)
-        # The path and query as the client wrote them, control characters escaped.
-        target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
-        user = users.authorized(request.headers) or users.by_name.get(session.get("user"))
-        if not content.may_be_seen_by(user):
-            return refuse(content, user, contents.url, target)
-        sent = headers_for_app(contents.url, mount, target)
-        if user:
-            sent["RStudio-Connect-Credentials"] = user.credentials(guids)
-        with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(contents.connected(content, bundle_id))
-            body = request.stream if request.content_length else None
-            connection.request(request.method, target, body, dict(sent))
-            answer = stack.enter_context(connection.getresponse())
-            response = Response(body_of(answer), f"{answer.status} {answer.reason}")
-            response.headers = Headers(answer.getheaders())
-            remove_hop_by_hop_headers(response.headers)
-            response.call_on_close(stack.pop_all().close)
-        return response
+    It comes before routing, which would redirect paths with doubled slashes.
+    """
+    path, query = request.environ["PATH_INFO"], request.environ["QUERY_STRING"]
+    found = contents.find(path)
+    if found is None:
+        return None
+    content, mount, bundle_id = found
+    if path == mount:
+        return redirect(f"{mount}/{query and f'?{query}'}", 307)
+    # The path and query as the client wrote them, control characters escaped.
+    target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
+    user = users.authorized(request.headers) or users.by_name.get(session.get("user", ""))
+    if not content.may_be_seen_by(user):
+        return refuse(content, user, contents.url, target)
+    sent = headers_for_app(contents.url, mount, target)
+    if user:
+        sent["RStudio-Connect-Credentials"] = user.credentials(current_app.config["TELL_GUIDS"])
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(content.connected(bundle_id))
+        body = request.stream if request.content_length else None
+        connection.request(request.method, target, body, dict(sent))
+        answer = stack.enter_context(connection.getresponse())
+        response = Response(body_of(answer), f"{answer.status} {answer.reason}")
+        response.headers = Headers(answer.getheaders())
+        remove_hop_by_hop_headers(response.headers)
+        response.call_on_close(stack.pop_all().close)
+    return response
 
 
 def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -61,7 +62,7 @@ def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         raise ClientDisconnected from None
 
 
-def refuse(content: Content, user: User | None, url: str, target: str) -> Response:
+def refuse(content: Content, user: User | None, url: str, target: str) -> AnyResponse:
     """Send a browser to sign in, and come back; aborts for others."""
     if user:
         owner = content.owner.name

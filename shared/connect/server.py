@@ -14,12 +14,11 @@ from waitress import create_server, wasyncore
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
-from . import bundles
-from .api import create_api
+from . import api, pages
+from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import error_record
-from .pages import Links, create_pages
-from .proxy import add_proxy
+from .proxy import pass_on
 from .users import Users
 
 THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
@@ -54,7 +53,7 @@ class LocalConnect:
         address: str | None = None,
         api_key: str | None = None,
         environments: Path | None = None,
-        links: Links | None = None,
+        links: pages.Links | None = None,
         users: Iterable[tuple[str, Iterable[str]]] = (),
         guids: bool = False,
         processes: int = 1,
@@ -75,7 +74,7 @@ class LocalConnect:
         except (OSError, OverflowError) as error:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
-        self._sockets = {}
+        self._sockets: dict = {}
         self._server = create_server(
             self._flask(links or {}, guids),
             map=self._sockets,
@@ -87,11 +86,14 @@ class LocalConnect:
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
-    def _flask(self, links: Links, guids: bool) -> Flask:
+    def _flask(self, links: pages.Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
+        app.extensions |= {"contents": self.contents, "users": self.users}
         app.secret_key = secrets.token_bytes()
         app.config |= {
-            "MAX_CONTENT_LENGTH": bundles.MAX_SIZE,
+            "LINKS": links,
+            "TELL_GUIDS": guids,
+            "MAX_CONTENT_LENGTH": MAX_SIZE,
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
@@ -110,9 +112,9 @@ class LocalConnect:
                 return f"{error.description}\n", error.code, plain
             return error_record(error), error.code
 
-        add_proxy(app, self.contents, self.users, guids)
-        app.register_blueprint(create_api(self.contents, self.users))
-        app.register_blueprint(create_pages(self.contents, self.users, links))
+        app.before_request(pass_on)
+        app.register_blueprint(api.blueprint)
+        app.register_blueprint(pages.blueprint)
         return app
 
     def close(self) -> None:

@@ -1,19 +1,13 @@
-"""An example as the client bundles it, in an environment of its requirements."""
+"""The manifest that the client writes, and commands that serve."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-from uv import find_uv_bin
-
-from shared.catalogue import Example
 from shared.harness.client import Client
 
 
@@ -32,39 +26,6 @@ def write_manifest(client: Client, directory: Path) -> dict:
     """
     client.run("write-manifest", "pyproject", "--overwrite", str(directory))
     return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-
-
-@contextmanager
-def served_from_bundle(example: Example) -> Iterator[dict[str, str]]:
-    """Serve what manifest.json lists with `flask run`; give the base URL of its one mount.
-
-    Raises CannotServe when its environment cannot be built, or when it does not start.
-    """
-    with tempfile.TemporaryDirectory() as root:
-        bundle, environment = Path(root, "bundle").resolve(), Path(root, "environment").resolve()
-        manifest = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
-        for name in manifest["files"]:
-            (bundle / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(example.path / name, bundle / name)
-        uv, python = find_uv_bin(), manifest["environment"]["python"]["requires"]
-        requirements = ["-r", manifest["python"]["package_manager"]["package_file"]]
-        for arguments in (
-            ["venv", "--python", python, environment],
-            ["pip", "install", "--python", environment, *requirements],
-        ):
-            done = subprocess.run(
-                [uv, "--quiet", *arguments],
-                cwd=bundle,
-                env={**os.environ, "TMPDIR": root},  # where uv leaves lock files
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-            )
-            if done.returncode:
-                # uv breaks its reasons into lines.
-                raise CannotServe(" ".join(done.stderr.split()))
-        flask_run = [f"{environment}/bin/python", "-m", "flask", "run", "--port", "0"]
-        with running(flask_run, cwd=bundle) as url:
-            yield {"root": url}
 
 
 @contextmanager

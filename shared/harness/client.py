@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.catalogue import EXAMPLES
-from shared.connect.processes import Processes
+from shared.connect.running.processes import Processes
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the client colors its output in a pipe, too
 

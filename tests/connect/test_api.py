@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from shared.connect import records
+from shared.connect import api
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
@@ -109,7 +109,7 @@ def problem(response):
 
 
 def test_new_content_has_all_fields(publisher, content, url):
-    assert content == records.CONTENT | CONTENT | {"name": content["name"]}
+    assert content == api.content.CONTENT | CONTENT | {"name": content["name"]}
     assert publisher.get(url).json() == content
 
 
@@ -162,7 +162,7 @@ def test_bundle_has_all_fields_and_its_origin(publisher, content, url):
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
     expected = {"content_guid": content["guid"], "created_by": content["owner_guid"]}
     expected |= {"size": len(archive), "metadata": {"source_repo": None} | told | sums}
-    assert (uploaded.status_code, uploaded.json()) == (200, records.BUNDLE | BUNDLE | expected)
+    assert (uploaded.status_code, uploaded.json()) == (200, api.bundles.BUNDLE | BUNDLE | expected)
     one = f"{url}/bundles/{uploaded.json()['id']}"
     assert publisher.get(one).json() == uploaded.json()
     assert publisher.get(f"{one}/download").content == archive
@@ -315,7 +315,7 @@ def test_build_and_process_are_jobs_with_logs(publisher, owner, content, url):
     bundle, _ = deploy_bundle(publisher, content, make_bundle())
     pid = ask_echo(owner, content, "asked")["pid"]
     running, built = publisher.get(f"{url}/jobs").json()
-    common = records.JOB | JOB | {"bundle_id": bundle, "content_guid": content["guid"]}
+    common = api.jobs.JOB | JOB | {"bundle_id": bundle, "content_guid": content["guid"]}
     process = {"tag": "run_python_api", "pid": str(pid), "status": 0, "exit_code": None}
     assert running == common | process | {"end_time": None}
     build = {"tag": "python_restore", "pid": "0", "status": 2, "exit_code": 0}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared.connect.bundles import unpack
-from shared.connect.environments import REFERS_TO_FILES, BuildError, Environments
-from shared.connect.processes import Processes
+from shared.connect.running.environments import REFERS_TO_FILES, BuildError, Environments
+from shared.connect.running.processes import Processes
 from tests.connect.support import deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
@@ -132,7 +132,7 @@ def test_no_python_is_downloaded(build, tmp_path, monkeypatch):
     told = "#!/bin/sh\necho error: downloads: $UV_PYTHON_DOWNLOADS\nexit 1\n"
     (tmp_path / "uv").write_text(told, encoding="utf-8")
     (tmp_path / "uv").chmod(0o700)
-    monkeypatch.setattr("shared.connect.environments.UV", str(tmp_path / "uv"))
+    monkeypatch.setattr("shared.connect.running.environments.UV", str(tmp_path / "uv"))
     with pytest.raises(BuildError, match="^downloads: never$"):
         build("a")
 

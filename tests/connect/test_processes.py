@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 import psutil
 import pytest
 
-from shared.connect import apps
+from shared.connect.running import apps
 from shared.connect.server import LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, echo_source, make_bundle, read_log
 

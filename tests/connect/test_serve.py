@@ -122,8 +122,19 @@ def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
 
 
 def test_nohup_keeps_the_server_when_its_terminal_is_closed(start):
-    code = "import signal, shared.connect.stopping; print(repr(signal.getsignal(signal.SIGHUP)))"
-    until(start("-c", code, ignore_sighup=True), "SIG_IGN")
+    """SIGHUP, which would be taken first, leaves the waiting to SIGTERM."""
+    code = """import os, signal; from shared.connect import stopping
+os.kill(os.getpid(), signal.SIGHUP), os.kill(os.getpid(), signal.SIGTERM)
+stopping.wait(), print(f"left: {signal.sigpending()}")"""
+    until(start("-c", code, ignore_sighup=True), "left: set()")
+
+
+def test_signals_reach_what_a_command_starts(start):
+    code = """import sys, shared.connect.stopping
+from shared.connect.running.processes import Processes
+child = "import signal; print('blocked:', signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+print(*Processes().run([sys.executable, "-c", child]))"""
+    until(start("-c", code), "blocked: set()")
 
 
 def test_readme_has_an_example_of_each_option(start):

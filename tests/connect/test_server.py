@@ -9,7 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from shared.connect import environments as building
+from shared.connect.running import environments as building
 from shared.connect.server import CannotStart, LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 

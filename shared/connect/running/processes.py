@@ -50,6 +50,7 @@ class Processes:
         """
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = self.start(command, **options)
+        assert process.stdout  # a pipe
         output = ""
         try:
             for line in process.stdout:
@@ -64,6 +65,7 @@ class Processes:
 
     def end(self, process: subprocess.Popen) -> None:
         """End a process and what it started; return when it is gone."""
+        assert process.stdin  # a pipe
         with contextlib.suppress(OSError):
             process.stdin.close()
         process.wait()

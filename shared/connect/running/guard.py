@@ -17,6 +17,7 @@ PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def main() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the server blocks some, see stopping.py
     # On Linux, a process whose parent ends becomes a child of this one, whatever its session.
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)

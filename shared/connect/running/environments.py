@@ -14,7 +14,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from .bundles import Manifest
+from ..manifest import Manifest
 from .processes import Processes
 
 # An option such as -r, a path or a URL, outside of a comment: what it installs may depend on the
@@ -65,7 +65,7 @@ class Environments:
         else:
             self._make(directory, manifest, bundle, say)
         config = (directory / "pyvenv.cfg").read_text(encoding="utf-8")
-        version = re.search(r"^version_info = (\S+)", config, re.MULTILINE)[1]
+        version = re.findall(r"^version_info = (\S+)", config, re.MULTILINE)[0]
         return Environment(directory / PYTHON, version)
 
     def _make(

@@ -15,16 +15,35 @@ from typing import TextIO
 
 from werkzeug.exceptions import BadGateway, ServiceUnavailable
 
-from .jobs import Job
+from ..jobs import Job
 from .processes import Processes
 
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
+INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
 
 
 class NotStarted(BadGateway):
     """Why an app did not start, in one line."""
+
+
+def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
+    """Return the environment variables of an app.
+
+    python: of its environment, whose programs come first; told: about the server and the content,
+    and those that came with -E, which win.
+    """
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
+        "LANG": "C.UTF-8",
+        # The names that Posit's SDK reads.
+        "POSIT_PRODUCT": "CONNECT",
+        "RSTUDIO_PRODUCT": "CONNECT",
+        **told,
+    }
 
 
 class App:

@@ -1,0 +1,51 @@
+"""Who may use an operation: the owner of the content in its URL, unless `open_to` says more."""
+
+from collections.abc import Callable
+
+from flask import abort, current_app, g, request
+
+from ..current import contents, users
+from ..errors import ConnectError, Problem
+
+_open_to: dict[Callable, str] = {}
+
+
+def open_to(whom: str) -> Callable[[Callable], Callable]:
+    """Open an operation to more: `viewers` of the content, or `all`, who need no API key."""
+
+    def mark(view: Callable) -> Callable:
+        _open_to[view] = whom
+        return view
+
+    return mark
+
+
+def is_open_to(whom: str) -> bool:
+    """Whether the operation that the request wants is open to them."""
+    return _open_to.get(current_app.view_functions[str(request.endpoint)]) == whom
+
+
+def check_key() -> None:
+    """Give views the user of the request as `g.user`; raises HTTPException without an API key."""
+    if is_open_to("all"):
+        return
+    g.user = users.authorized(request.headers)
+    if g.user is None:
+        raise ConnectError(Problem.SIGN_IN_FIRST, "This needs an API key.")
+
+
+def find_content() -> None:
+    """Give views the content, the bundle and the job of their URL, if the user may have them."""
+    found = request.view_args
+    if not found or "content" not in found:
+        return
+    content = found["content"] = contents.get(found["content"])
+    if not content.may_be_seen_by(g.user):
+        raise ConnectError(Problem.NO_VIEW, "You may not see this content.")
+    if g.user is not content.owner and not is_open_to("viewers"):
+        abort(403, "You may not change this content.")
+    if "bundle" in found:
+        found["bundle"] = content.bundle(found["bundle"])
+    if "job" in found:
+        jobs = {job.key: job for job in list(content.jobs)}
+        found["job"] = jobs.get(found["job"]) or abort(404, "There is no such job.")

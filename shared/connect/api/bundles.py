@@ -1,0 +1,87 @@
+"""Bundles: uploads, builds and deployments."""
+
+import json
+
+from flask import Blueprint, request, send_file
+
+from ..bundles import Bundle
+from ..contents import Content
+from ..current import contents
+from ..errors import ConnectError, Problem
+from ..jobs import timestamp
+from .reading import json_body, page_of, value_of
+
+# What nobody can set here, and is null.
+UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
+BUNDLE = dict.fromkeys(UNSET.split())
+
+blueprint = Blueprint("bundles", __name__)
+
+
+def bundle_record(content: Content, bundle: Bundle) -> dict:
+    return BUNDLE | {
+        "id": bundle.id,
+        "content_guid": content.guid,
+        "created_by": content.owner.guid,
+        "created_time": timestamp(bundle.created),
+        "active": bundle is content.active,
+        "size": bundle.size,
+        "metadata": bundle.metadata,
+        **built_record(bundle),
+    }
+
+
+def built_record(bundle: Bundle | None) -> dict:
+    """What is known of a bundle once it is built; content has the same of its active bundle."""
+    environment = bundle and bundle.environment
+    return {
+        "cluster_name": environment and "Local",
+        "py_version": environment and environment.version,
+        "py_environment_management": environment and True,
+    }
+
+
+@blueprint.get("/v1/content/<content>/bundles")
+def list_bundles(content):
+    newest_first = list(content.bundles.values())[::-1]
+    return [bundle_record(content, bundle) for bundle in page_of(newest_first)]
+
+
+@blueprint.post("/v1/content/<content>/bundles")
+def upload(content):
+    archive = request.files.get("archive", request.stream)
+    metadata: dict = request.form.get("metadata", {}, type=json.loads)
+    return bundle_record(content, contents.upload(content, archive.read(), metadata))
+
+
+@blueprint.get("/v1/content/<content>/bundles/<bundle>")
+def get_bundle(content, bundle):
+    return bundle_record(content, bundle)
+
+
+@blueprint.delete("/v1/content/<content>/bundles/<bundle>")
+def delete_bundle(content, bundle):
+    content.delete_bundle(bundle)
+    return "", 204
+
+
+@blueprint.get("/v1/content/<content>/bundles/<bundle>/download")
+def download(content, bundle):
+    return send_file(bundle.archive, mimetype="application/gzip")
+
+
+@blueprint.post("/v1/content/<content>/build")
+def build(content):
+    body = json_body(dict)
+    wanted = value_of(body, "bundle_id", str)
+    bundle = content.bundle(wanted) if wanted else content.newest
+    if bundle is None:
+        raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
+    activate = value_of(body, "activate", bool) is not False
+    task = contents.deploy(content, bundle, activate)
+    return {"task_id": task.key}
+
+
+@blueprint.post("/v1/content/<content>/deploy")
+def deploy(content):
+    return build(content), 202

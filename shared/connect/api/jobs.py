@@ -1,0 +1,69 @@
+"""Jobs, which are builds and processes, with their logs; and the tasks that follow builds."""
+
+from flask import Blueprint
+
+from ..contents import Content
+from ..current import contents
+from ..errors import ConnectError, Problem
+from ..jobs import LINES, Job, now, timestamp
+from .reading import number_of
+
+WAIT_SECONDS = 30  # the longest wait for a task's next lines
+# What nobody can set here, and is null.
+UNSET = "ppid remote_id queued_time queue_name error hostname cluster image run_as skip_reason"
+JOB = dict.fromkeys(UNSET.split())
+
+blueprint = Blueprint("jobs", __name__)
+
+
+def job_record(content: Content, job: Job) -> dict:
+    return JOB | {
+        "id": job.number,
+        "key": job.key,
+        "pid": str(job.pid or 0),
+        "app_id": content.number,
+        "content_id": content.number,
+        "content_guid": content.guid,
+        "variant_id": "0",
+        "variant_key": "",
+        "bundle_id": job.bundle_id,
+        "tag": job.tag,
+        "start_time": timestamp(job.started),
+        "end_time": timestamp(job.ended),
+        "last_heartbeat_time": timestamp(job.ended or now()),
+        "exit_code": job.exit_code,
+        "status": 2 if job.ended else 0,  # finalized, active
+    }
+
+
+def log_record(job: Job, lines: int) -> dict:
+    """The last lines of a job's log."""
+    return {
+        "entries": [
+            {"source": source, "timestamp": timestamp(time), "data": text}
+            for time, source, text in job.entries[-lines:]
+        ]
+    }
+
+
+@blueprint.get("/v1/content/<content>/jobs")
+def list_jobs(content):
+    return [job_record(content, job) for job in content.jobs[::-1]]
+
+
+@blueprint.get("/v1/content/<content>/jobs/<job>")
+def get_job(content, job):
+    return job_record(content, job)
+
+
+@blueprint.get("/v1/content/<content>/jobs/<job>/log")
+def get_log(content, job):
+    return log_record(job, number_of("maxLogLines", LINES, 1))
+
+
+@blueprint.get("/v1/tasks/<id>")
+def get_task(id):
+    if id not in contents.tasks:
+        raise ConnectError(Problem.NO_TASK, "There is no task with this id.")
+    first, seconds = number_of("first", 0, 0), number_of("wait", 0, 0)
+    return contents.tasks[id].report(first, min(seconds, WAIT_SECONDS))

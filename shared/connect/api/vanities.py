@@ -1,0 +1,79 @@
+"""Vanity paths: which content is served below which path, besides its own."""
+
+import re
+
+from flask import Blueprint, abort, g
+
+from ..contents import Content, below
+from ..current import contents, users
+from ..errors import ConnectError, Problem
+from ..jobs import now, timestamp
+from .access import open_to
+from .reading import json_body, value_of
+
+PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
+# From Connect's API reference, but for the last, which are pages of the local Connect only.
+FORBIDDEN = re.compile(
+    r"/(\Z|__|favicon\.ico|connect|apps|users|groups|setpassword|user-completion|confirm|recent"
+    r"|reports|plots|unpublished|settings|metrics|tokens|help|login|welcome|register"
+    r"|resetpassword|content|sign-in\b|sign-out\b)"
+)
+
+blueprint = Blueprint("vanities", __name__)
+
+
+def vanity_record(content: Content) -> dict:
+    return {
+        "content_guid": content.guid,
+        "path": f"{content.vanity}/",
+        "created_time": timestamp(content.vanity_created),
+    }
+
+
+def check_path(path: str) -> None:
+    """Raise ConnectError unless a path can be a vanity path."""
+    if FORBIDDEN.match(path):
+        told = f"The vanity path {path[:50]} is reserved for the server."
+        raise ConnectError(Problem.VANITY_FORBIDDEN, told)
+    if not PATH.fullmatch(path):
+        told = f"The vanity path {path[:50]} has more than letters, digits, '-', '_' and '/'."
+        raise ConnectError(Problem.BAD_PARAMETER, told)
+
+
+@blueprint.get("/v1/vanities")
+def list_vanities():
+    if g.user is not users.admin:
+        abort(403, "This is for administrators.")
+    return [vanity_record(item) for item in contents.all() if item.vanity]
+
+
+@blueprint.get("/v1/content/<content>/vanity")
+@open_to("viewers")
+def get_vanity(content):
+    if not content.vanity:
+        abort(404, "This content has no vanity path.")
+    return vanity_record(content)
+
+
+@blueprint.put("/v1/content/<content>/vanity")
+def set_vanity(content):
+    body = json_body(dict)
+    path = "/" + (value_of(body, "path", str) or "").strip("/")
+    force = value_of(body, "force", bool)
+    check_path(path)
+    for other in contents.all():
+        if other is content or not other.vanity:
+            continue
+        if force and path == other.vanity:
+            other.vanity = None
+        elif below(path, other.vanity) or below(other.vanity, path):
+            told = f"The vanity path {path} conflicts with {other.vanity}."
+            raise ConnectError(Problem.VANITY_IN_USE, told)
+    content.vanity, content.vanity_created = path, now()
+    return vanity_record(content)
+
+
+@blueprint.delete("/v1/content/<content>/vanity")
+def delete_vanity(content):
+    content.vanity = None
+    return "", 204

@@ -1,0 +1,1 @@
+"""What runs on this machine: builds, apps and the processes of both."""
