@@ -132,6 +132,37 @@ def test_console_sends_the_key_with_the_locked_operation(cook, example):
     assert "security" not in spec["paths"][example.list_url]["get"]
 
 
+@pytest.mark.of("restx")
+def test_own_page_and_console_stay_below_the_mount(cook):  # flask-restx#452, #523, #526
+    client = cook("Put a page of your own at /")
+    for mount in TWO_MOUNTS:
+        page = client.get("/", environ_overrides=mount)
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        assert "Greetings</h1>" in page.text and 'href="docs/"' in page.text
+        console = client.get("/docs/", environ_overrides=mount).text
+        assert f'url: "{mount["SCRIPT_NAME"]}/swagger.json"' in console
+        spec = client.get("/swagger.json", environ_overrides=mount).json
+        assert spec["basePath"] == mount["SCRIPT_NAME"]
+    assert client.get("/greetings/").json == contract.greetings()
+    assert client.post("/").status_code == 405
+
+
+@pytest.mark.of("flasgger")
+def test_openapi_3_names_the_mount_as_server(cook, example):  # flasgger#366
+    client = cook("Describe it in OpenAPI 3")
+    for mount in [{}, *TWO_MOUNTS]:
+        spec = client.get(example.spec_url, environ_overrides=mount).json
+        assert spec["openapi"] == "3.0.3"
+        assert spec["servers"] == [{"url": mount.get("SCRIPT_NAME", "/")}]
+        # What OpenAPI 3 does not have.
+        text = json.dumps(spec)
+        assert not [word for word in ("basePath", "definitions", "produces") if word in text]
+    reference = {"$ref": "#/components/schemas/Greeting"}
+    answer = spec["paths"]["/greetings/{lang}/"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"] == reference
+    assert list(spec["components"]["schemas"]) == ["Greeting"]
+
+
 KINDS = """
 import datetime as dt
 import uuid
@@ -364,3 +395,29 @@ def test_tests_of_a_copy_fail_when_it_breaks(cook, copy):
     (copy / "app.py").write_text(app, encoding="utf-8")
     run = run_tests(copy)
     assert run.returncode == 1 and "2 failed" in run.stdout, run.stdout
+
+
+@pytest.mark.of("credentials")
+def test_only_members_of_the_group_change_greetings(cook):
+    client = cook("Let the members of one group change greetings")
+    added = {"lang": "et", "text": "Tere"}
+    codes = {
+        None: 403,
+        "{}": 403,
+        '{"user": "ann", "groups": null}': 403,
+        '{"user": "ann", "groups": ["not-analysts"]}': 403,
+        '{"user": "ann", "groups": "analysts"}': 400,
+        "[]": 400,
+    }
+    for header, code in codes.items():
+        headers = {} if header is None else {"RStudio-Connect-Credentials": header}
+        answer = client.post("/greetings/", json=added, headers=headers)
+        assert (answer.status_code, list(answer.json)) == (code, ["message"]), header
+        for method in ("PUT", "DELETE", "PATCH"):
+            answer = client.open("/greetings/en", method=method, headers=headers)
+            assert answer.status_code == code, header
+    assert client.get("/greetings/").json == contract.greetings()
+    assert client.options("/greetings/").status_code == 200
+    member = {"RStudio-Connect-Credentials": '{"user": "ann", "groups": ["b", "analysts"]}'}
+    assert client.post("/greetings/", json=added, headers=member).status_code == 201
+    assert added in client.get("/greetings/").json
