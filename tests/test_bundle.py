@@ -76,7 +76,7 @@ def run_from_readme(command, directory, **variables):
 def test_readme_of_an_example_runs_it_and_calls_it(installed):
     *_, command = commands("Run", EXAMPLES[0].readme)
     with run_from_readme(command, installed, FLASK_RUN_PORT="0") as url:
-        recipes_for(EXAMPLES[0])[0].check(url, installed)
+        recipes_for(EXAMPLES[0])["Call"].check(url, installed)
 
 
 def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):

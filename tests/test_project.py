@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 from shared.commands.counts import default_environments, expand
+from shared.harness.recipes import recipes_for
 
 
 def test_catalogue_is_the_example_directories():
@@ -82,6 +83,13 @@ def test_project_and_content_are_named_like_the_directory(example):
     for key in ("name", "title"):
         line = f'{key} = "{example.directory}"'
         assert line in text.splitlines(), f"{example.directory}/pyproject.toml lacks: {line}"
+
+
+def test_environments_of_the_examples_have_what_recipes_need():
+    text = (ROOT / "tests" / "recipes-requirements.txt").read_text(encoding="utf-8")
+    listed = {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
+    needed = {need for e in EXAMPLES for recipe in recipes_for(e).values() for need in recipe.needs}
+    assert needed == listed, "RECIPES.md and tests/recipes-requirements.txt differ"
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):

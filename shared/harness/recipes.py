@@ -3,6 +3,7 @@
 import doctest
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,9 @@ SHARED = ROOT / "RECIPES.md"
 CHAPTERS = ("Call", "Make it yours")  # of an example's README; all of RECIPES.md
 SECTION = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
 BLOCK = re.compile(r"^([^\n]*)\n+```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMES = re.compile(r"In (?!place of)(.+?)[,:]")
-PLACE = re.compile(r"(?i:(at the end of|before|in place of|as)) `(.+)`:$")
+NAMES = re.compile(r"In (?!place of)(.+?)(?:, (?=at the end of|before|in place of|as )|:$)")
+PLACES = "at the end of|before|in place of the docstring of|in place of|as"
+PLACE = re.compile(rf"(?i:({PLACES})) `(.+)`:$")
 AFTER = re.compile(r"^After \[(.+?)\]\(", re.MULTILINE)
 NEEDS = re.compile(r"[Ii]t needs `(.+?)`")
 VARIABLE = re.compile(r"-E (\w+)=([^\s`]+)")
@@ -40,23 +42,10 @@ class Recipe:
     edits: list[tuple[str, str, str]] = field(default_factory=list)  # how, where, code
     requests: list[tuple[str, str]] = field(default_factory=list)  # command, answer
 
-    def apply(self, copy: Path) -> None:
-        """Make the edits in a copy of the example, those of earlier recipes first.
-
-        Raises RecipeError when app.py lacks the place of one.
-        """
-        for recipe in self.after:
-            recipe.apply(copy)
-        for how, where, code in self.edits:
-            if how == "as":
-                (copy / where).write_text(code, encoding="utf-8")
-                continue
-            text = (copy / "app.py").read_text(encoding="utf-8")
-            try:
-                edited = edit(text, how, where, code)
-            except ValueError as error:
-                raise RecipeError(f"{self.title}: {error}") from None
-            (copy / "app.py").write_text(edited, encoding="utf-8")
+    def chain(self) -> dict[str, "Recipe"]:
+        """Return, by title, the recipes that it builds on, each once, and then itself."""
+        earlier = {title: step for recipe in self.after for title, step in recipe.chain().items()}
+        return {**earlier, self.title: self}
 
     def check(self, url: str, copy: Path) -> None:
         """Run the commands with the copy at `url`; raises RecipeError at the first other answer."""
@@ -75,6 +64,27 @@ class Recipe:
         return f"http://127.0.0.1:5000{path}"
 
 
+def apply(recipes: Iterable[Recipe], copy: Path) -> dict[str, str]:
+    """Make the edits of recipes, and of those that they build on, in a copy of an example.
+
+    Returns the variables that they want. Raises RecipeError when app.py lacks a place.
+    """
+    variables: dict[str, str] = {}
+    for step in {title: r for recipe in recipes for title, r in recipe.chain().items()}.values():
+        variables |= step.variables
+        for how, where, code in step.edits:
+            if how == "as":
+                (copy / where).write_text(code, encoding="utf-8")
+                continue
+            text = (copy / "app.py").read_text(encoding="utf-8")
+            try:
+                edited = edit(text, how, where, code)
+            except ValueError as error:
+                raise RecipeError(f"{step.title}: {error}") from None
+            (copy / "app.py").write_text(edited, encoding="utf-8")
+    return variables
+
+
 def edit(text: str, how: str, where: str, code: str) -> str:
     """Return the text of app.py with code added; raises ValueError without the place for it."""
     if where == "app.py":
@@ -85,6 +95,11 @@ def edit(text: str, how: str, where: str, code: str) -> str:
     end = start + len(where)
     if how == "before":
         return f"{text[:start]}{code}\n{text[start:]}"
+    if how == "in place of the docstring of":
+        docstring = re.compile(r'\n *""".*?"""\n', re.DOTALL).match(text, end)
+        if not docstring:
+            raise ValueError(f"{where!r} has no docstring.")
+        return f"{text[: end + 1]}{code}{text[docstring.end() :]}"
     if how == "in place of":
         return f"{text[:start]}{code.strip()}{text[end:]}"
     # A block ends where the next line that is not indented starts.
@@ -101,32 +116,36 @@ def agree(shown: str, told: str) -> bool:
         return doctest.OutputChecker().check_output(shown, f"{told.strip()}\n", FLAGS)
 
 
-def recipes_for(example: Example) -> list[Recipe]:
-    """Return the recipes for an example: those of its README, then those of RECIPES.md.
+def recipes_for(example: Example) -> dict[str, Recipe]:
+    """Return the recipes for an example by title: those of its README, then those of RECIPES.md.
 
     Raises RecipeError when a block of code does not say where it goes.
     """
-    found: dict[str, Recipe] = {}
+    sections: dict[str, tuple[Path, str]] = {}
     for page in filter(Path.exists, (example.readme, SHARED)):
         chapter = ""
         parts = SECTION.split(page.read_text(encoding="utf-8"))
         for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):
             chapter = title if level == "##" else chapter
             if page == SHARED or chapter in CHAPTERS:
-                recipe = read(example, page, title, text, found)
-                if recipe.requests or recipe.edits:
-                    found[title] = recipe
-    return list(found.values())
+                sections[title] = page, text
+
+    def recipe(title: str) -> Recipe:
+        page, text = sections[title]
+        after = [recipe(name) for name in AFTER.findall(text) if name in sections]
+        return read(example, page, title, text, after)
+
+    found = {title: recipe(title) for title in sections}
+    return {title: recipe for title, recipe in found.items() if recipe.requests or recipe.edits}
 
 
-def read(example: Example, page: Path, title: str, text: str, found: dict[str, Recipe]) -> Recipe:
+def read(example: Example, page: Path, title: str, text: str, after: list[Recipe]) -> Recipe:
     """Return what a section of a page has for an example; raises RecipeError.
 
-    found: the recipes before it, by title.
+    after: the recipes that it builds on.
     """
-    earlier = [found[name] for name in AFTER.findall(text) if name in found]
     variables = dict(VARIABLE.findall(text))
-    recipe = Recipe(example, page, title, NEEDS.findall(text), variables, earlier)
+    recipe = Recipe(example, page, title, NEEDS.findall(text), variables, after)
     others = False  # whether there is code for other examples
     for before, language, code in BLOCK.findall(text):
         if names := NAMES.match(before):
