@@ -99,13 +99,13 @@ BODIES = {
     "half a pair in lang": b'{"lang": "\\udfff", "text": "Tere"}',
     "half a pair in a key": b'{"lang": "et", "text": "Tere", "\\ud800": 1}',
     "nested deeply": b"[" * 100_000,
-    **{f"nested {depth}": nested(depth) for depth in (*range(800, 1000, 10), 1000, 20_000)},
+    **{f"nested {depth}": nested(depth) for depth in (*range(800, 1000, 20), 1000, 20_000)},
 }
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_bad_body_is_refused_and_not_stored(client, example, unchanged, body):
-    """flasgger#336, #293."""
+    """flasgger#336, flasgger#293."""
     headers = {"Content-Type": "application/json"}
     refused(client.post(example.list_url, data=body, headers=headers))
     refused(client.put(example.item_url.format(lang="en"), data=body, headers=headers))
@@ -133,7 +133,9 @@ def test_greeting_is_added_changed_and_deleted(client, example, unchanged, lang,
     answer = client.post(example.list_url, json=first)
     assert (answer.status_code, answer.json) == (201, first)
     assert client.get(item).json == first
-    assert first in client.get(example.list_url).json
+    listed = client.get(example.list_url).json
+    assert first in listed
+    assert listed == sorted(listed, key=lambda item: item["lang"])
     answer = client.put(item, json=second)
     assert (answer.status_code, answer.json) == (200, second)
     assert client.get(item).json == second
