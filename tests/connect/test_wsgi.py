@@ -187,7 +187,7 @@ def test_app_that_ends_itself_ends_its_process(owner, app, ask, path, ending):
 
 
 def test_thread_that_goes_on_does_not_keep_an_app_that_ends_itself(owner, app, ask):
-    assert runner.END_SECONDS == 5
+    assert runner.END_SECONDS == 2
     assert ask("exits_with_threads").status_code == 502
     assert ask("thread").text == "True Hello [1]"
 

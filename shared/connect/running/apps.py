@@ -1,5 +1,6 @@
 """The processes of an app."""
 
+import contextlib
 import getpass
 import http.client
 import itertools
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO
@@ -128,8 +128,9 @@ class App:
         told = b""
         # The runner ends by itself in time, except one that is stopped.
         if wait([self._control], START_SECONDS + SPARE_SECONDS):
-            # Not buffered: `alive` looks for what comes next.
-            told = self._control.makefile("rb", buffering=0).readline()
+            # Not buffered: `alive` looks for what comes next. An error: it did not even run.
+            with contextlib.suppress(OSError):
+                told = self._control.makefile("rb", buffering=0).readline()
         word, _, text = told.decode().rstrip("\n").partition(" ")
         if word == "listens":
             job.pid, port = map(int, text.split())
@@ -220,7 +221,7 @@ class Pool:
         """How many processes run."""
         return sum(app is not None and app.alive for app in self._apps)
 
-    @contextmanager
+    @contextlib.contextmanager
     def request(self) -> Iterator[App]:
         """Give the process whose turn it is for one request.
 

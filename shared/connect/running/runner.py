@@ -43,7 +43,7 @@ HOP_BY_HOP = re.compile(
 )
 HEAD_SIZE = 2**20  # bytes; the server takes less
 HEAD_SECONDS = 5  # for whoever connects and says nothing
-END_SECONDS = 5  # for threads that still run, and atexit
+END_SECONDS = 2  # for threads that still run, and atexit
 CHUNK = 2**16  # bytes
 
 
