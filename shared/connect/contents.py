@@ -242,15 +242,17 @@ class Contents:
         if bundle.environment is None:
             raise NotFound("The bundle is not built yet.")
         python = bundle.environment.python
+        job = content.start_job(PROCESS, bundle)
         told = {
             "CONNECT_SERVER": f"{self.url}/",
             "CONNECT_CONTENT_GUID": content.guid,
+            "CONNECT_CONTENT_JOB_KEY": job.key,  # posit-dev/commons, R/tracing.R
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        job = content.start_job(PROCESS, bundle)
         entrypoint, env = bundle.manifest.entrypoint, variables(python, told)
-        return App(self.processes, python, entrypoint, job, cwd=bundle.files, env=env)
+        size = self.processes_each
+        return App(self.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
 
 
 def below(path: str, above: str) -> bool:
