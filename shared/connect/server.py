@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 
 from flask import Flask, request
 from waitress import create_server, wasyncore
-from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
-from .errors import error_record
+from .errors import error_record, http_error, one_line, quoted
 from .proxy import pass_on
 from .users import Users
 
@@ -105,8 +104,12 @@ class LocalConnect:
             # Another site's name may lead to this machine (DNS rebinding).
             get_host(request.environ, hosts)
 
-        @app.errorhandler(HTTPException)
-        def answer_error(error):
+        @app.errorhandler(Exception)
+        def answer_error(exception):
+            error = http_error(exception)
+            if error is not exception:
+                path = quoted(request.path)
+                app.logger.error("%s %s: %s", request.method, path, one_line(exception))
             if not request.path.startswith("/__api__/"):
                 plain = {"Content-Type": "text/plain; charset=utf-8"}
                 return f"{error.description}\n", error.code, plain
