@@ -98,4 +98,8 @@ def error_record(error: HTTPException) -> dict:
     status = error.code or 500
     default = CODES.get(status, 1 if status >= 500 else 2)
     number = getattr(error, "number", default)
-    return {"code": number, "error": error.description, "payload": None}
+    return record(number, error.description or "")
+
+
+def record(number: int, text: str) -> dict:
+    return {"code": number, "error": text, "payload": None}

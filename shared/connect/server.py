@@ -10,17 +10,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, request
-from waitress import create_server, wasyncore
+from waitress import wasyncore
 from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import error_record, http_error, one_line, quoted
+from .listener import Listener
 from .proxy import pass_on
 from .users import Users
-
-THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
 
 
 class CannotStart(Exception):
@@ -74,14 +73,7 @@ class LocalConnect:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         self._sockets: dict = {}
-        self._server = create_server(
-            self._flask(links or {}, guids),
-            map=self._sockets,
-            sockets=[listener],
-            threads=THREADS,
-            connection_limit=5000,
-            ident="local Connect",
-        )
+        self._server = Listener(self._flask(links or {}, guids), listener, self._sockets)
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
