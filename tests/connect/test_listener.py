@@ -181,6 +181,14 @@ def test_body_of_an_old_client_reaches_the_app(server, connect, public_echo, ver
     assert json.loads(body)["body"] == expected, head
 
 
+def test_request_without_a_body_is_answered_whatever_it_expects(connect, public_echo):
+    for path in (b"/__ping__", httpx.URL(public_echo["content_url"]).raw_path):
+        connection = connect()
+        head = HEAD.replace(b"/__ping__", path)
+        connection.sendall(head + b"Connection: close\r\nExpect: 100-continue\r\n\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 200 ")
+
+
 def test_header_that_waitress_refuses_is_one_line(server, connect):
     for path, header, status, start in (
         (b"/", b"Bad header", b"400", b"Invalid header\n"),
