@@ -107,7 +107,7 @@ def test_tox_has_an_environment_for_the_example(example, tox):
         )
 
 
-@pytest.mark.parametrize("name", ["fuzz", "bench", "audit"])
+@pytest.mark.parametrize("name", ["fuzz", "recipes", "bench", "audit"])
 def test_environment_takes_all_examples(name, tox):
     (section,) = (title for title in tox if name in expand(title.partition(":")[2]))
     settings = "".join(tox[section].values())
