@@ -9,7 +9,7 @@ app = Flask(__name__)
 # Connect ends HTTPS in front of the app; this makes Flask trust its X-Forwarded-Proto.
 app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)
 app.config["SWAGGER_UI_DOC_EXPANSION"] = "list"  # shows operations without a click
-app.config["RESTX_ERROR_404_HELP"] = False  # adds a guess that lacks Connect's path
+app.config["RESTX_ERROR_404_HELP"] = False  # its guesses lack Connect's path
 # Otherwise dates and Decimals are errors: Api ignores app.json (flask-restx#355).
 app.config["RESTX_JSON"] = {"default": lambda value: app.json.default(value)}
 
@@ -28,8 +28,8 @@ class GreetingsApi(Api):
         try:
             return Swagger(self).as_dict()
         except Exception:
-            app.logger.exception("The spec cannot be made.")
-            return {"error": "The spec cannot be made."}
+            app.logger.exception("Unable to render schema")
+            return {"error": "Unable to render schema"}
 
 
 class NullableString(fields.String):

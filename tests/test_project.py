@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
 from shared.commands.counts import default_environments, expand
+from shared.harness.recipes import recipes_for
 
 
 def test_catalogue_is_the_example_directories():
@@ -57,6 +58,38 @@ def test_requirements_are_bounded_and_say_why(example):
         operators = {specifier.operator for specifier in requirement.specifier}
         assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
         assert reason, f"{requirement} does not say why it is capped"
+
+
+# Each with what shows it: a version that an example's requirements must keep out.
+BROKEN = [
+    ("restx", "Flask", "3.2.0"),  # pallets/flask#5815
+    ("restx", "Werkzeug", "3.2.0"),  # pallets/werkzeug#3105
+    ("api", "Flask", "3.2.0"),  # has no __version__, which Flask-API imports
+    ("api", "Flask-API", "4.0"),  # app.py restores names that it may not need
+    ("api", "Werkzeug", "3.1.6"),  # test_malformed_host_is_refused
+    ("flasgger", "flasgger", "0.9.8"),  # templates/ replaces a template of 0.9.7.1
+]
+
+
+@pytest.mark.parametrize(("id", "name", "version"), BROKEN)
+def test_requirements_keep_out_what_breaks_the_example(id, name, version):
+    [example] = (example for example in EXAMPLES if example.id == id)
+    [requirement] = (r for r, _ in requirement_lines(example) if r.name == name)
+    assert version not in requirement.specifier, f"{requirement} lets {version} in"
+
+
+def test_project_and_content_are_named_like_the_directory(example):
+    text = (example.path / "pyproject.toml").read_text(encoding="utf-8")
+    for key in ("name", "title"):
+        line = f'{key} = "{example.directory}"'
+        assert line in text.splitlines(), f"{example.directory}/pyproject.toml lacks: {line}"
+
+
+def test_environments_of_the_examples_have_what_recipes_need():
+    text = (ROOT / "tests" / "recipes-requirements.txt").read_text(encoding="utf-8")
+    listed = {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
+    needed = {need for e in EXAMPLES for recipe in recipes_for(e).values() for need in recipe.needs}
+    assert needed == listed, "RECIPES.md and tests/recipes-requirements.txt differ"
 
 
 def test_tox_has_an_environment_for_the_example(example, tox):

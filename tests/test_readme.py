@@ -14,8 +14,6 @@ RECIPES = ROOT / "RECIPES.md"
 FILES = (README, RECIPES, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
-LINE = re.compile(r"L(\d+)")
-LINES = re.findall(r"\[`([^`]+)`\]\(([^)#]+)#L(\d+)\)", TEXTS[README])
 LINKS = [
     (path, target)
     for path, text in TEXTS.items()
@@ -60,17 +58,10 @@ def test_link_leads_to_a_file_or_heading(path, target):
     file, _, anchor = target.partition("#")
     linked = path.parent / file if file else path
     assert linked.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
-    if anchor and not LINE.fullmatch(anchor):
+    if anchor:
         headings = HEADING.findall(linked.read_text(encoding="utf-8"))
         anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
         assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
-
-
-@pytest.mark.parametrize(("text", "file", "line"), LINES)
-def test_link_to_a_line_shows_what_it_names(text, file, line):
-    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
-    found = [number for number, code in enumerate(lines, 1) if text in code]
-    assert int(line) in found, f"{text} is not in line {line} of {file}, but in {found}"
 
 
 def test_readme_names_each_example():

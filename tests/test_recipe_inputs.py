@@ -278,7 +278,10 @@ def test_crash_tells_nothing_of_the_exception(errors):
 
 def test_what_is_no_error_stays(errors, example):
     redirect = errors.get("/slash?a=1")
-    assert (redirect.status_code, redirect.headers["Location"]) == (308, "http://localhost/slash/?a=1")
+    assert (redirect.status_code, redirect.headers["Location"]) == (
+        308,
+        "http://localhost/slash/?a=1",
+    )
     assert redirect.mimetype == "text/html"
     for path in (example.list_url, "/slash/"):
         assert errors.head(path).status_code == errors.options(path).status_code == 200

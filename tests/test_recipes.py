@@ -34,6 +34,8 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
 def test_recipe_that_does_not_fit_says_where():
     with pytest.raises(ValueError, match="does not have 'db' once"):
         edit("db = db", "before", "db", "")
+    with pytest.raises(ValueError, match="'def f\\(\\):' has no docstring"):
+        edit('def f():\n    g("""text""")\n', "in place of the docstring of", "def f():", "")
 
 
 def test_readme_of_the_example_is_short_and_complete(example):

@@ -42,6 +42,7 @@ class Content:
         self.vanity_created: datetime | None = None
         self.url = f"{url}{self.mount}/"
         self.dashboard = f"{url}/connect/#/apps/{self.guid}"
+        self.settings: dict = {}  # of Connect's processes, which the API gives back
         self.variables: dict[str, str] = {}
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
@@ -99,10 +100,11 @@ class Content:
         del self.jobs[:-JOBS]
         return job
 
-    def update(self, changes: dict[str, str | None]) -> None:
-        """Set the title, the description or the access type, or several of them."""
-        for name, value in changes.items():
+    def update(self, texts: dict[str, str | None], settings: dict) -> None:
+        """Set the title, the description or the access type, or several of them, and settings."""
+        for name, value in texts.items():
             setattr(self, name, value)
+        self.settings = settings
 
     def delete_bundle(self, bundle: Bundle) -> None:
         """Remove a bundle and its files; raises ConnectError for the active one."""
@@ -149,7 +151,9 @@ class Contents:
         self.environments = Environments(environments, self.processes)
         self._directory = directory
         self._users = users
-        self._numbers = map(str, itertools.count(1))
+        # Apart, so that a first deployment is of bundle 1.
+        self._content_ids = map(str, itertools.count(1))
+        self._bundle_ids = map(str, itertools.count(1))
 
     def all(self) -> list[Content]:
         """Return all content items; others may come and go meanwhile."""
@@ -177,7 +181,7 @@ class Contents:
         """Add a content item of `admin`; raises Conflict when another one has the name."""
         self._check_name(name)
         owner = self._users.admin
-        content = Content(next(self._numbers), name, owner, self.url, self._directory)
+        content = Content(next(self._content_ids), name, owner, self.url, self._directory)
         self._users.by_key[content.key] = owner
         self.by_guid[content.guid] = content
         return content
@@ -212,7 +216,7 @@ class Contents:
         def start(bundle: Bundle) -> App:
             return self._start(content, bundle)
 
-        number = next(self._numbers)
+        number = next(self._bundle_ids)
         directory = content.directory / number
         bundle = Bundle(number, directory, archive, metadata, start, self.processes_each)
         content.bundles[number] = bundle
@@ -242,15 +246,17 @@ class Contents:
         if bundle.environment is None:
             raise NotFound("The bundle is not built yet.")
         python = bundle.environment.python
+        job = content.start_job(PROCESS, bundle)
         told = {
             "CONNECT_SERVER": f"{self.url}/",
             "CONNECT_CONTENT_GUID": content.guid,
+            "CONNECT_CONTENT_JOB_KEY": job.key,  # posit-dev/commons, R/tracing.R
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        job = content.start_job(PROCESS, bundle)
         entrypoint, env = bundle.manifest.entrypoint, variables(python, told)
-        return App(self.processes, python, entrypoint, job, cwd=bundle.files, env=env)
+        size = self.processes_each
+        return App(self.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
 
 
 def below(path: str, above: str) -> bool:

@@ -1,8 +1,11 @@
 """What can be wrong with a request to the API, in Connect's own numbers."""
 
+import errno
+import traceback
 from enum import Enum
+from pathlib import Path
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 # For Werkzeug's own exceptions, by their HTTP status; 2 and 1 for other errors of client and server.
 CODES = {401: 30, 403: 22, 404: 4, 409: 26}
@@ -11,25 +14,47 @@ CODES = {401: 30, 403: 22, 404: 4, 409: 26}
 class Problem(Enum):
     """The HTTP status of an answer, and the code in it: `APIErrorCode` in Connect's API reference.
 
-    Where the reference has no status for a code, it is the one that users report: 409 for a name
-    in use (rstudio/pins-r#289), 403 for NO_VIEW (posit-dev/connect-extensions#166).
+    The reference's part "API Error Codes" has both, with a sentence for each. It ends at 195 in the
+    copy of edavidaja/cnctapi (2023.09.0): the status of later codes is not known.
     """
 
+    NO_OPERATION = 404, 2
     BAD_NAME = 400, 5
     NO_VIEW = 403, 19
     SIGN_IN_FIRST = 401, 24
     BAD_PARAMETER = 400, 25
-    NO_BUNDLE = 400, 28
+    NO_BUNDLE = 404, 28
     BAD_MANIFEST = 400, 38
     VANITY_IN_USE = 409, 51
     VANITY_FORBIDDEN = 400, 52
+    RUN_AS_VISITOR = 400, 54
     ACTIVE_BUNDLE = 400, 75
     BAD_BODY = 400, 87
+    MIN_OVER_MAX_PROCESSES = 400, 114
     BAD_ACCESS_TYPE = 400, 117
+    BAD_TITLE = 400, 122
+    BAD_DESCRIPTION = 400, 123
     BAD_ARCHIVE = 400, 135
     NO_TASK = 404, 141
+    VARIABLE_TWICE = 409, 149
+    BAD_LOAD_FACTOR = 400, 150
+    BAD_TIMEOUT = 400, 151
     BAD_INCLUDE = 400, 161
+    BAD_MEMORY_REQUEST = 400, 181
+    BAD_MEMORY_LIMIT = 400, 183
+    MEMORY_REQUEST_OVER_LIMIT = 400, 185
+    BAD_CPU_REQUEST = 400, 186
+    BAD_CPU_LIMIT = 400, 188
+    CPU_REQUEST_OVER_LIMIT = 400, 190
+    BAD_MIN_PROCESSES = 400, 191
+    BAD_MAX_PROCESSES = 400, 192
+    BAD_IMAGE_NAME = 400, 193
+    NO_SERVICE_ACCOUNTS = 400, 195
+    BAD_AMD_GPU_LIMIT = 400, 196
+    BAD_NVIDIA_GPU_LIMIT = 400, 198
+    BAD_MAX_CONNECTIONS = 400, 239
     EMPTY_VARIABLE_NAME = 400, 266
+    NO_PROCESSES = 400, 272
 
 
 class ConnectError(HTTPException):
@@ -40,9 +65,41 @@ class ConnectError(HTTPException):
         self.code, self.number = problem.value
 
 
+def quoted(text: str) -> str:
+    """Return the beginning of what a client sent, on one line."""
+    return repr(text[:100])[1:-1]
+
+
+class StorageFull(HTTPException):
+    """The disk is full, or the quota of the user who runs the server."""
+
+    code = 507  # werkzeug has no class for it
+    description = "No space is left on the server's disk. Free some, or set TMPDIR to another one."
+
+
+def http_error(error: Exception) -> HTTPException:
+    """Return what to answer to a request that failed with any exception."""
+    if isinstance(error, HTTPException):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull()
+    return InternalServerError(f"The server failed: {one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception is and where it was raised, without line breaks."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in place)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}{where}"
+
+
 def error_record(error: HTTPException) -> dict:
     """Return the body of the API's answer to an error."""
     status = error.code or 500
     default = CODES.get(status, 1 if status >= 500 else 2)
     number = getattr(error, "number", default)
-    return {"code": number, "error": error.description, "payload": None}
+    return record(number, error.description or "")
+
+
+def record(number: int, text: str) -> dict:
+    return {"code": number, "error": text, "payload": None}

@@ -7,7 +7,8 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-LINES = 10_000  # of a log; older ones go
+LINES, SIZE = 10_000, 2**20  # lines and characters of a log; older ones go
+LINE = 2**16  # characters of a line
 BUILD = "python_restore"  # the tags of Connect's jobs
 PROCESS = "run_python_api"
 numbers = map(str, itertools.count(1))
@@ -35,18 +36,33 @@ class Job:
         self.exit_code: int | None = None  # that of subprocess.Popen: -9 after signal 9
         self.ending = ""  # how it ended, in words
         self._error = ""
-        self._entries: deque[Entry] = deque(maxlen=LINES)
+        self._entries: deque[Entry] = deque()
+        self._size = self._lost = 0  # characters, lines
         self._changed = threading.Condition()
 
     @property
     def entries(self) -> list[Entry]:
         """The lines until now; others may come meanwhile."""
-        return list(self._entries)
+        with self._changed:
+            entries = list(self._entries)
+        if self._lost:
+            told = (
+                f"{self._lost} older lines are gone: a log keeps {LINES} lines, {SIZE} characters."
+            )
+            entries.insert(0, Entry(entries[0].time, "stdout", told))
+        return entries
 
     def add(self, text: str, source: str = "stdout") -> None:
         """Add a line."""
+        if len(text) > LINE:
+            text = f"{text[:LINE]} ... {len(text) - LINE} more characters"
         with self._changed:
             self._entries.append(Entry(now(), source, text))
+            self._size += len(text)
+            # One line less leaves room for the one that says so.
+            while len(self._entries) >= LINES or self._size > SIZE:
+                self._size -= len(self._entries.popleft().text)
+                self._lost += 1
             self._changed.notify_all()
 
     def end(self, exit_code: int, error: str = "", ending: str = "") -> None:
@@ -62,12 +78,14 @@ class Job:
         The keys are those that `RSConnectClient.wait_for_task` in the client's api.py reads.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.ended or len(self._entries) > first, seconds)
+            self._changed.wait_for(
+                lambda: self.ended or self._lost + len(self._entries) > first, seconds
+            )
             lines = [text for _, _, text in self._entries]
             return {
                 "id": self.key,
-                "output": lines[first:],
-                "last": len(lines),
+                "output": lines[max(0, first - self._lost) :],
+                "last": self._lost + len(lines),
                 "finished": self.ended is not None,
                 "code": self.exit_code or 0,
                 "error": self._error,

@@ -72,6 +72,11 @@ def sign_out():
     return redirect("/", 303)
 
 
+@blueprint.get("/__ping__")
+def ping():
+    return {}
+
+
 @blueprint.get("/connect/apps/<guid>/logs")
 def logs(guid):
     text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))

@@ -10,18 +10,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, request
-from waitress import create_server, wasyncore
-from werkzeug.exceptions import HTTPException
+from waitress import wasyncore
 from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
-from .errors import error_record
+from .errors import error_record, http_error, one_line, quoted
+from .listener import Listener
 from .proxy import pass_on
 from .users import Users
-
-THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
 
 
 class CannotStart(Exception):
@@ -75,14 +73,7 @@ class LocalConnect:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         self._sockets: dict = {}
-        self._server = create_server(
-            self._flask(links or {}, guids),
-            map=self._sockets,
-            sockets=[listener],
-            threads=THREADS,
-            connection_limit=5000,
-            ident="local Connect",
-        )
+        self._server = Listener(self._flask(links or {}, guids), listener, self._sockets)
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
@@ -105,8 +96,12 @@ class LocalConnect:
             # Another site's name may lead to this machine (DNS rebinding).
             get_host(request.environ, hosts)
 
-        @app.errorhandler(HTTPException)
-        def answer_error(error):
+        @app.errorhandler(Exception)
+        def answer_error(exception):
+            error = http_error(exception)
+            if error is not exception:
+                path = quoted(request.path)
+                app.logger.error("%s %s: %s", request.method, path, one_line(exception))
             if not request.path.startswith("/__api__/"):
                 plain = {"Content-Type": "text/plain; charset=utf-8"}
                 return f"{error.description}\n", error.code, plain

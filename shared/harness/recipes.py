@@ -15,7 +15,8 @@ CHAPTERS = ("Call", "Make it yours")  # of an example's README; all of RECIPES.m
 SECTION = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
 BLOCK = re.compile(r"^([^\n]*)\n+```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"In (?!place of)(.+?)(?:, (?=at the end of|before|in place of|as )|:$)")
-PLACE = re.compile(r"(?i:(at the end of|before|in place of|as)) `(.+)`:$")
+PLACES = "at the end of|before|in place of the docstring of|in place of|as"
+PLACE = re.compile(rf"(?i:({PLACES})) `(.+)`:$")
 AFTER = re.compile(r"^After \[(.+?)\]\(", re.MULTILINE)
 NEEDS = re.compile(r"[Ii]t needs `(.+?)`")
 VARIABLE = re.compile(r"-E (\w+)=([^\s`]+)")
@@ -94,6 +95,11 @@ def edit(text: str, how: str, where: str, code: str) -> str:
     end = start + len(where)
     if how == "before":
         return f"{text[:start]}{code}\n{text[start:]}"
+    if how == "in place of the docstring of":
+        docstring = re.compile(r'\n *""".*?"""\n', re.DOTALL).match(text, end)
+        if not docstring:
+            raise ValueError(f"{where!r} has no docstring.")
+        return f"{text[: end + 1]}{code}{text[docstring.end() :]}"
     if how == "in place of":
         return f"{text[:start]}{code.strip()}{text[end:]}"
     # A block ends where the next line that is not indented starts.

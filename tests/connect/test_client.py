@@ -53,6 +53,16 @@ def test_client_deploys_to_a_guid_with_variables_and_metadata(
 
 
 @pytest.mark.lowest
+def test_client_deploys_to_the_number_of_a_content(rsconnect, owner, own_echo, tmp_path):
+    """For which it asks with an older operation, that is not in the reference."""
+    directory = write_app(tmp_path / "app", echo_source("by number"))
+    rsconnect.run("deploy", "api", "-n", "local", "--app-id", own_echo["id"], directory)
+    assert ask_echo(owner, own_echo)["version"] == "by number"
+    with pytest.raises(ClientError, match="no content with the id 987654"):
+        rsconnect.run("deploy", "api", "-n", "local", "--app-id", "987654", directory)
+
+
+@pytest.mark.lowest
 def test_client_deploys_a_draft_that_visitors_do_not_see(rsconnect, owner, own_echo, tmp_path):
     directory = write_app(tmp_path / "app", echo_source("draft"))
     options = ("-n", "local", "--app-id", own_echo["guid"], "--draft")
@@ -105,8 +115,9 @@ def test_without_verification_a_broken_app_is_active_and_fails_when_visited(
 
 
 def test_client_is_told_of_a_wrong_key_and_about_the_server(rsconnect, server, tmp_path):
-    with pytest.raises(ClientError, match="API key is not valid"):
+    with pytest.raises(ClientError) as failure:
         rsconnect.run("add", "-n", "other", "-s", server.url, "-k", "wrong")
+    assert "API key is not valid" in re.sub(r"\s+", " ", failure.value.output)
     details = rsconnect.run("details", "-n", "local")
     assert "APIs: allowed" in details and re.search(r"\d+\.\d+\.\d+", details)
     checked = rsconnect.run("preflight", "-n", "local", write_app(tmp_path / "app"))

@@ -1,7 +1,15 @@
 """What an entrypoint may name, and how an app that does not start is reported."""
 
+import os
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
+from shared.connect import jobs
+from shared.connect.running import apps
+from shared.connect.running.processes import Processes
 from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
 
 pytestmark = pytest.mark.local
@@ -58,3 +66,203 @@ def test_app_that_does_not_start_is_reported(publisher, owner, content, entrypoi
     escaped = told.replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")
     page = owner.get("/").text
     assert escaped in page and "Visitors still see" not in page
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a process for the source of an app.py; gives it and its log."""
+    processes = Processes()
+
+    def start(source, entrypoint="app:app", python=sys.executable, **env):
+        (tmp_path / "app.py").write_bytes(source if isinstance(source, bytes) else source.encode())
+        job, env = jobs.Job(jobs.PROCESS, "1"), {"PATH": os.environ["PATH"], **env}
+        return apps.App(processes, Path(python), entrypoint, job, cwd=tmp_path, env=env), job
+
+    yield start
+    processes.close()
+
+
+@pytest.fixture
+def reason(start):
+    """Says why an app does not start."""
+
+    def reason(*arguments, **env):
+        with pytest.raises(apps.NotStarted) as raised:
+            start(*arguments, **env)[0].connect()
+        return raised.value.description.removeprefix("The app did not start: ")
+
+    return reason
+
+
+SETTINGS = """
+class ValidationError(ValueError):
+    pass
+ValidationError.__module__ = "pydantic_core"
+raise ValidationError('''1 validation error for Settings
+database_url
+  Field required [type=missing, input_value={}, input_type=dict]
+    For further information visit https://errors.pydantic.dev/2.12/v/missing''')
+"""
+REASONS = {
+    SETTINGS: "pydantic_core.ValidationError: 1 validation error for Settings.",
+    "x = 1\n\ndef broken(:\n    pass": "SyntaxError: invalid syntax (app.py, line 3).",
+    "if True:\nx = 1": "IndentationError: expected an indented block after 'if' statement on line 1"
+    " (app.py, line 2).",
+    "import package.broken": "SyntaxError: invalid syntax (broken.py, line 1).",
+    "import json\njson.loads('')": "json.decoder.JSONDecodeError: Expecting value:"
+    " line 1 column 1 (char 0).",
+    "import os\nos.environ['DATABASE_URL']": "KeyError: 'DATABASE_URL'.",
+    "b'\\xff'.decode()": "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0:"
+    " invalid start byte.",
+    "try:\n    1 / 0\nexcept ZeroDivisionError:\n    raise LookupError('second')":
+    "LookupError: second.",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise LookupError('out') from error":
+    "LookupError: out.",
+    "raise RuntimeError('\\n\\n  no greeting\\n')": "RuntimeError: no greeting.",
+    "raise RuntimeError('Please set:\\nDATABASE_URL\\n')": "RuntimeError: Please set: DATABASE_URL.",
+    "x = 1\nassert x == 2": "AssertionError (app.py, line 2).",
+    "def f():\n    raise NotImplementedError\nf()": "NotImplementedError (app.py, line 2).",
+    "def f():\n    f()\nf()": "RecursionError: maximum recursion depth exceeded.",
+    "raise KeyboardInterrupt": "KeyboardInterrupt (app.py, line 1).",
+    "raise type('Own', (BaseException,), {})('own')": "app.Own: own.",
+    "import sys\nsys.exit('No database.')": "No database.",
+    "import sys\nprint('usage', file=sys.stderr)\nsys.exit(2)": "usage.",
+    "import sys\nsys.exit()": "ended with code 0.",
+    "import os\nos.kill(os.getpid(), 11)": "was killed by signal 11.",
+    "import os\nos.abort()": "was killed by signal 6.",
+    "raise ValueError('\\udcff\\0é' + 'x' * 2000)": None,
+    "import sys, atexit\natexit.register(print, 'later', file=sys.stderr)\nraise ValueError('first')":
+    "ValueError: first.",
+    "import threading, time\nthreading.Thread(target=time.sleep, args=[600]).start()\n"
+    "raise ValueError('with a thread')": "ValueError: with a thread.",
+    "import argparse\nargparse.ArgumentParser(prog='a').parse_args(['--x'])":
+    "a: error: unrecognized arguments: --x.",
+    b"x = '\xff'": None,
+    b"x = 1\0": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "told"), REASONS.items())
+def test_reason_is_the_first_line_of_the_exception(reason, tmp_path, source, told):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/broken.py").write_text("def (", encoding="utf-8")
+    line = reason(source)
+    assert "\n" not in line and len(line) < 1100
+    if told:
+        assert line.replace(" (most recent call last)", "") == told
+    else:
+        assert re.match("ValueError: |SyntaxError: ", line)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a group is new in 3.11")
+def test_reason_of_a_group_is_its_own_line(reason):
+    source = "raise ExceptionGroup('several', [ValueError('a'), ExceptionGroup('b', [OSError()])])"
+    assert reason(source) == "ExceptionGroup: several (2 sub-exceptions)."
+
+
+FLASK_LIKE = "class Flask:\n    def __call__(self, environ, start_response): pass\n"
+NO_APPS = {
+    "app = 'app'": "is no WSGI app but of type str: name one, such as app = Flask(...)",
+    "app = None": "is no WSGI app but of type NoneType: name one",
+    "class Blueprint:\n    pass\napp = Blueprint()": "is no WSGI app but of type Blueprint: name one",
+    "import os as app": "is no WSGI app but of type module: name one",
+    "async def app(scope, receive, send): pass": "is an ASGI app: `rsconnect deploy fastapi` deploys",
+    "class FastAPI:\n    async def __call__(self, scope, receive, send): pass\napp = FastAPI()":
+    "is an ASGI app",
+    "def app(): return print": "is no WSGI app: it does not take (environ, start_response)."
+    " If it makes an app, write app = app() in app and deploy app:app",
+    "def app(config): return print": "it does not take (environ, start_response)",
+    "def app(config=None, testing=False): return print": "it does not take (environ, start_respon",
+    "class app: pass": "it does not take (environ, start_response)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "told"), NO_APPS.items())
+def test_what_is_no_app_fails_at_once_and_says_what_to_write(reason, source, told):
+    assert reason(source).startswith("app:app is ") and told in reason(source)
+
+
+def test_factory_is_called_without_an_object_only(start, reason):
+    """posit-dev/rsconnect-python#101; that Connect calls one which is named, no page says."""
+    source = f"{FLASK_LIKE}def create_app(config=None, testing=False):\n    return Flask()\n"
+    told = "write app = create_app() in app and deploy app:app."
+    assert reason(source, "app:create_app").endswith(told)
+    assert start(source, "app")[0].connect()
+    told = "app:create_app() is no WSGI app but of type NoneType"
+    assert reason("def create_app(): pass", "app").startswith(told)
+
+
+APPS = {
+    "function": "def app(environ, start_response): pass",
+    "any arguments": "def app(*arguments, **options): pass",
+    "with more": "def app(environ, start_response, more=None): pass",
+    "class": "class app:\n    def __init__(self, environ, start_response): pass",
+    "instance": f"{FLASK_LIKE}app = Flask()",
+    "method": f"{FLASK_LIKE}app = Flask().__call__",
+    "partial": "import functools\ndef f(more, environ, start_response): pass\n"
+    "app = functools.partial(f, 1)",
+    "not in Python": "app = print",
+    "binds a port": "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n"
+    "def app(environ, start_response): pass",
+    "serves in a thread": "import threading\nfrom wsgiref.simple_server import make_server\n"
+    "server = make_server('127.0.0.1', 0, None)\n"
+    "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
+    "def app(environ, start_response): pass",
+    "has a secrets.py": "import secrets\nfrom secrets import OWN as app",
+}
+
+
+@pytest.mark.parametrize("source", APPS.values(), ids=APPS)
+def test_whatever_may_be_an_app_starts(start, tmp_path, source):
+    (tmp_path / "secrets.py").write_text("def OWN(environ, start_response): pass", encoding="utf-8")
+    assert start(source)[0].connect()
+
+
+def test_app_that_parses_its_arguments_starts(start):
+    source = (
+        "import argparse\nargparse.ArgumentParser().parse_args()\nfrom sys import exit as app\n"
+    )
+    assert start(source + "def app(environ, start_response): pass")[0].connect()
+
+
+SERVING = {
+    "flask": "from flask import Flask\napp = Flask(__name__)\napp.run(port=0)\n",
+    "flask debug": "from flask import Flask\napp = Flask(__name__)\napp.run(port=0, debug=True)\n",
+    "waitress": "import waitress\ndef app(e, s): pass\nwaitress.serve(app, port=0)\n",
+}
+
+
+@pytest.mark.parametrize("source", SERVING.values(), ids=SERVING)
+def test_app_that_serves_itself_is_told_so_at_once(reason, source):
+    told = 'it serves itself (app.py, line 3), which is the server\'s part: put that below if __name__ == "__main__".'
+    assert reason(source) == told
+
+
+def test_import_that_hangs_says_where(reason, start, monkeypatch):
+    """Such as one that serves itself in a way that is not known."""
+    monkeypatch.setattr(apps, "START_SECONDS", 0.5)
+    source = "import socketserver\nserver = socketserver.TCPServer(('127.0.0.1', 0), None)\n"
+    process, job = start(f"{source}\nserver.serve_forever()\n")
+    with pytest.raises(apps.NotStarted, match="The app did not start within 0.5 seconds.$"):
+        process.connect()
+    log = "\n".join(text for _, _, text in job.entries)
+    assert re.search(r'File "[^"]*app.py", line 4 in <module>', log)
+
+
+CANNOT_RUN = {
+    "NUL": ({"A": "\0"}, sys.executable, "embedded null byte"),
+    "name": ({"A=B": "c"}, sys.executable, "illegal environment variable name"),
+    "too long": ({"A": "a" * 2**22}, sys.executable, "[Errno 7] Argument list too long: "),
+    "gone": ({}, "/nowhere/python", "/nowhere/python does not run: No such file or directory"),
+    "no program": ({}, __file__, f"{__file__} does not run: Permission denied"),
+}
+
+
+@pytest.mark.parametrize(("env", "python", "told"), CANNOT_RUN.values(), ids=CANNOT_RUN)
+def test_process_that_cannot_run_ends_its_job_and_says_so(server, tmp_path, env, python, told):
+    job = jobs.Job(jobs.PROCESS, "1")
+    with pytest.raises(apps.NotStarted, match=f"The app did not start: {re.escape(told)}"):
+        options = {"cwd": tmp_path, "env": env}
+        apps.App(server.contents.processes, Path(python), "app:app", job, **options).connect()
+    assert job.entries[-1].text.startswith(f"The app did not start: {told}")
+    assert job.ended and job.exit_code == 1

@@ -62,11 +62,68 @@ def test_log_says_how_a_process_ended(publisher, owner, content, code, ending):
     assert read_log(owner, content, title).startswith(title)
 
 
-def test_log_that_grows_loses_its_oldest_lines():
+def test_log_that_grows_loses_its_oldest_lines_and_says_so():
     job = jobs.Job(jobs.PROCESS, "1")
-    for number in range(jobs.LINES + 1):
+    for number in range(jobs.LINES - 1):
         job.add(str(number))
-    assert [len(job.entries), job.entries[0].text] == [jobs.LINES, "1"]
+    assert job.entries[0].text == "0"
+    job.add("last")
+    assert [len(job.entries), job.entries[1].text] == [jobs.LINES, "1"]
+    assert job.entries[0].text.startswith("1 older lines are gone: a log keeps 10000 lines")
+
+
+def test_task_goes_on_after_lines_that_are_gone():
+    """Else the client waits for lines that it has been given already."""
+    job = jobs.Job(jobs.BUILD, "1")
+    for number in range(jobs.LINES):
+        job.add(str(number))
+    last = job.report(0, 0)["last"]
+    job.add("new")
+    assert job.report(last, 0)["output"] == ["new"]
+
+
+PRINTED = {
+    "one line": "print('x' * 100_000_000, flush=True)",
+    "long lines": "for _ in range(100): print('x' * 1_000_000)",
+    "short lines": "for number in range(100_000): print('\\u20ac' * 100)",
+    "empty lines": "print('\\n' * 100_000)",
+    "on stderr": "sys.stderr.write('x' * 20_000_000)",
+}
+
+
+@pytest.mark.parametrize("code", PRINTED.values(), ids=PRINTED)
+def test_log_is_bounded_whatever_an_app_prints(server, publisher, owner, content, code):
+    source = f"import sys\n{code}\nprint('printed')\nsys.exit()\n"
+    deploy_bundle(publisher, content, make_bundle({"app.py": source}))
+    assert owner.get(content["content_url"]).status_code == 502
+    entries = server.contents.get(content["guid"]).jobs[1].entries
+    assert "older lines are gone" in entries[0].text
+    assert [text for _, source, text in entries if source == "stdout"][-3] == "printed"
+    assert len(entries) <= jobs.LINES and sum(len(text) for _, _, text in entries) < 1.1 * 2**20
+
+
+def test_build_that_prints_much_is_bounded(server, publisher, content):
+    """What a package's build prints is in the log, and in the reason."""
+    setup = "print('x' * 20_000_000)\nraise SystemExit('not built')\n"
+    files = {"requirements.txt": "./package", "package/setup.py": setup}
+    _, task = deploy_bundle(publisher, content, make_bundle(files))
+    assert task["code"] == 1 and len(task["error"]) < 1.1 * 2**20
+    entries = server.contents.get(content["guid"]).jobs[0].entries
+    assert sum(len(text) for _, _, text in entries) < 1.1 * 2**20
+
+
+def test_log_keeps_what_is_no_text(publisher, owner, content):
+    """Lines that a progress bar writes over each other, colors, zeros and what is not UTF-8."""
+    printed = b"10%\r20%\r\n\x1b[31mred\x1b[0m\n\xff\xfe\x00\n\xe2\x82"
+    source = f"import os\nos.write(1, {printed!r})\nraise SystemExit(1)\n"
+    deploy_bundle(publisher, content, make_bundle({"app.py": source}))
+    owner.get(content["content_url"])
+    url = f"content/{content['guid']}/jobs"
+    job = publisher.get(url).json()[0]
+    entries = publisher.get(f"{url}/{job['key']}/log").json()["entries"]
+    lines = [entry["data"] for entry in entries][:5]
+    assert lines == ["10%", "20%", "\x1b[31mred\x1b[0m", "\ufffd\ufffd\0", "\ufffd"]
+    assert "\x1b[31mred" in read_log(owner, content)
 
 
 def test_oldest_jobs_of_a_content_go(publisher, owner, own_echo, monkeypatch):

@@ -127,6 +127,26 @@ def test_children_of_a_crashed_process_end_with_it(owner, own_echo, processes):
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process knows that it is left")
+def test_process_ends_when_its_guard_is_killed(owner, own_echo, pids):
+    """Else it would outlive its content, and the server."""
+    app = psutil.Process(pids()[0])
+    app.parent().kill()
+    assert psutil.wait_procs([app], timeout=10)[1] == []
+    read_log(owner, own_echo, "was killed by signal 9.")
+    assert app.pid not in pids()
+
+
+def test_variables_of_an_app_reach_its_own_python_only(publisher, owner, content):
+    """Not the guard, which is the server's Python."""
+    url, path = f"content/{content['guid']}/environment", {"name": "PYTHONPATH", "value": "."}
+    assert publisher.patch(url, json=[path]).is_success
+    source = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'a']\n"
+    files = {"app.py": source, "subprocess.py": "raise SystemExit('of the bundle')"}
+    deploy_bundle(publisher, content, make_bundle(files))
+    assert owner.get(content["content_url"]).text == "a"
+
+
 def test_import_that_hangs_is_reported_as_such(publisher, owner, content, monkeypatch):
     assert apps.START_SECONDS == 60  # Connect's default
     monkeypatch.setattr(apps, "START_SECONDS", 0.5)

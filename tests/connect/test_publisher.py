@@ -68,7 +68,8 @@ def publish(extension, bundle, guid=None):
     url = f"v1/content/{content['guid']}"
     headers = {"Content-Type": "application/gzip"}
     uploaded = send("POST", f"{url}/bundles", content=bundle, headers=headers)
-    send("PATCH", url, json={"name": "", "title": "greetings"})
+    # What a user has set in the configuration comes with them.
+    send("PATCH", url, json={"name": "", "title": "greetings", "min_processes": 1})
     send("PATCH", f"{url}/environment", json=[{"name": "GREETING", "value": "hello"}])
     started = send("POST", f"{url}/deploy", json={"bundle_id": uploaded["id"]})
     task = {"finished": False, "last": 0}
@@ -95,6 +96,7 @@ def test_publisher_takes_the_credential(server, extension, stranger):
 def test_publisher_deploys_and_redeploys(extension, owner):
     content = publish(extension, bundle_of("1"))
     assert (content["title"], content["app_mode"]) == ("greetings", "python-api")
+    assert content["min_processes"] == 1
     told = ask_echo(owner, content)
     assert (told["version"], told["variables"]["GREETING"]) == ("1", "hello")
     again = publish(extension, bundle_of("2"), content["guid"])

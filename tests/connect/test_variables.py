@@ -1,5 +1,6 @@
 """The environment variables of apps and of builds."""
 
+import getpass
 import os
 
 import pytest
@@ -16,6 +17,9 @@ def test_app_has_the_variables_of_connect(server, publisher, owner, own_echo):
     assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
     assert variables["CONNECT_SERVER"] == f"{server.url}/"
     assert variables["LANG"] == "C.UTF-8"
+    assert variables["USER"] == variables["LOGNAME"] == getpass.getuser()
+    job = server.contents.get(own_echo["guid"]).jobs[-1]
+    assert variables["CONNECT_CONTENT_JOB_KEY"] == job.key  # posit-dev/commons, R/tracing.R
     assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     assert owner.get("/__api__/v1/user", headers=key).json()["username"] == "admin"

@@ -1,17 +1,27 @@
-"""The operations below /__api__/ that publishers use, and 501 for all others.
+"""The operations below /__api__/ that publishers use, and 501 for Connect's others.
 
 Each resource has a file, with its operations and its records: their fields are those of Connect's
 API reference and of real answers. See https://docs.posit.co/connect/api/, and the answers that
 posit-dev/connectapi and posit-dev/posit-sdk-py have recorded for their tests.
 """
 
+import re
+
 from flask import Blueprint, request
 
+from ..errors import ConnectError, Problem, quoted
 from . import bundles, content, jobs, settings, users, vanities
-from .access import check_key, find_content
+from .access import check_key, find_content, need_key, open_to
 from .reading import not_implemented
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+# What else Connect has: the reference's, and what older clients ask, without a version.
+CONNECTS = re.compile(
+    r"(v1/content/[^/]+/(jobs|lockfile|oauth|packages|permissions|repository|tags|thumbnail)"
+    r"|v1/(audit_logs|bootstrap|environments|experimental|groups|hits|instrumentation|oauth"
+    r"|packages|schedules|search|system|tags|users)"
+    r"|applications|bundles|me|tags|tasks|tokens|users|variants)(/|\Z)"
+)
 
 blueprint = Blueprint("api", __name__, url_prefix="/__api__")
 blueprint.before_request(check_key)
@@ -22,5 +32,10 @@ for resource in (settings, users, content, vanities, bundles, jobs):
 
 @blueprint.route("/", defaults={"path": ""}, methods=METHODS)
 @blueprint.route("/<path:path>", methods=METHODS)
+@open_to("all")
 def others(path):
-    not_implemented(f"{request.method} {request.path}")
+    if not CONNECTS.match(path):
+        told = f"There is no operation {request.method} {quoted(request.path)}."
+        raise ConnectError(Problem.NO_OPERATION, told)
+    need_key()
+    not_implemented(f"{request.method} {quoted(request.path)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from flask import abort, current_app, g, request
 
+from ..contents import Content
 from ..current import contents, users
 from ..errors import ConnectError, Problem
 
@@ -26,10 +27,16 @@ def is_open_to(whom: str) -> bool:
 
 
 def check_key() -> None:
-    """Give views the user of the request as `g.user`; raises HTTPException without an API key."""
-    if is_open_to("all"):
-        return
+    """Give views the user of the request as `g.user`; raises HTTPException without an API key.
+
+    A wrong key is refused even where none is needed (posit-dev/connectapi, tests/integrated).
+    """
     g.user = users.authorized(request.headers)
+    if not is_open_to("all"):
+        need_key()
+
+
+def need_key() -> None:
     if g.user is None:
         raise ConnectError(Problem.SIGN_IN_FIRST, "This needs an API key.")
 
@@ -40,12 +47,19 @@ def find_content() -> None:
     if not found or "content" not in found:
         return
     content = found["content"] = contents.get(found["content"])
-    if not content.may_be_seen_by(g.user):
-        raise ConnectError(Problem.NO_VIEW, "You may not see this content.")
-    if g.user is not content.owner and not is_open_to("viewers"):
-        abort(403, "You may not change this content.")
+    check_access(content)
     if "bundle" in found:
         found["bundle"] = content.bundle(found["bundle"])
     if "job" in found:
         jobs = {job.key: job for job in list(content.jobs)}
         found["job"] = jobs.get(found["job"]) or abort(404, "There is no such job.")
+
+
+def check_access(content: Content) -> None:
+    """Raise HTTPException unless the user may use the request's operation on a content."""
+    user, owner = g.user, content.owner
+    if not content.may_be_seen_by(user):
+        told = f"{user.name} may not see this content of {owner.name}."
+        raise ConnectError(Problem.NO_VIEW, told)
+    if user is not owner and not is_open_to("viewers"):
+        abort(403, f"{user.name} may not do this: only {owner.name} may, who owns the content.")

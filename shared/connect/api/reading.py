@@ -1,5 +1,6 @@
 """What operations read of a request: JSON bodies, numbers, and the page of a list."""
 
+import json
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -8,27 +9,53 @@ from flask import abort, request
 from ..errors import ConnectError, Problem
 
 T = TypeVar("T")
+KINDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def not_implemented(what: str) -> NoReturn:
-    abort(501, f"Not implemented here: {what[:200]}.")
+    abort(501, f"Not implemented here: {what}.")
 
 
 def json_body(kind: type[T]) -> T:
     """The request's JSON; raises ConnectError unless it is of the kind."""
-    body = request.get_json(force=True, silent=True)
-    if not isinstance(body, kind):
+    return parse_json(request.get_data(), kind, "The body")
+
+
+def parse_json(data: bytes, kind: type[T], what: str) -> T:
+    """Parse JSON; raises ConnectError, with `what` it is, unless it is of the kind.
+
+    It is strict, so that an answer can tell whatever is kept: UTF-8 without lone surrogates, no
+    NaN, no number that is infinite, no key twice, and no more nesting than Python can follow.
+    """
+    reason = ""
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=object_of)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        value, reason = None, f": {str(error)[:100]}"
+    if reason or not isinstance(value, kind):
         expected = "object" if kind is dict else "array"
-        raise ConnectError(Problem.BAD_BODY, f"The body is not a JSON {expected}.")
-    return body
+        raise ConnectError(Problem.BAD_BODY, f"{what} is not a JSON {expected}{reason}.")
+    return value
+
+
+def object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object; raises ValueError when a key comes twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def value_of(body: dict, key: str, kind: type[T]) -> T | None:
-    """A value of a JSON object; raises ConnectError unless it is of the kind or null."""
+    """A value of a JSON object; raises ConnectError unless it is of the kind or null.
+
+    kind: str, bool, int, or float for a number, which may be whole.
+    """
     value = body.get(key)
-    if not isinstance(value, kind | None):
-        expected = {str: "a text", bool: "true or false"}[kind]
-        raise ConnectError(Problem.BAD_BODY, f"{key} is not {expected}.")
+    # true is an int in Python, not in JSON.
+    if value is not None and type(value) not in (kind, int if kind is float else kind):
+        raise ConnectError(Problem.BAD_BODY, f"{key} is not {KINDS[kind]}.")
     return value
 
 

@@ -6,7 +6,7 @@ from flask import Blueprint, abort, g
 
 from ..contents import Content, below
 from ..current import contents, users
-from ..errors import ConnectError, Problem
+from ..errors import ConnectError, Problem, quoted
 from ..jobs import now, timestamp
 from .access import open_to
 from .reading import json_body, value_of
@@ -33,17 +33,17 @@ def vanity_record(content: Content) -> dict:
 def check_path(path: str) -> None:
     """Raise ConnectError unless a path can be a vanity path."""
     if FORBIDDEN.match(path):
-        told = f"The vanity path {path[:50]} is reserved for the server."
+        told = f"The vanity path {quoted(path)} is reserved for the server."
         raise ConnectError(Problem.VANITY_FORBIDDEN, told)
     if not PATH.fullmatch(path):
-        told = f"The vanity path {path[:50]} has more than letters, digits, '-', '_' and '/'."
+        told = f"The vanity path {quoted(path)} has more than letters, digits, '-', '_' and '/'."
         raise ConnectError(Problem.BAD_PARAMETER, told)
 
 
 @blueprint.get("/v1/vanities")
 def list_vanities():
     if g.user is not users.admin:
-        abort(403, "This is for administrators.")
+        abort(403, f"{g.user.name} may not list all vanity paths: only administrators may.")
     return [vanity_record(item) for item in contents.all() if item.vanity]
 
 

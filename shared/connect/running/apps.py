@@ -1,25 +1,30 @@
 """The processes of an app."""
 
+import contextlib
+import getpass
 import http.client
 import itertools
 import os
+import secrets
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO
 
-from werkzeug.exceptions import BadGateway, ServiceUnavailable
+from werkzeug.exceptions import BadGateway, HTTPException, ServiceUnavailable
 
 from ..jobs import Job
-from .processes import Processes
+from .processes import Processes, lines_of
+from .runner import TOKEN_HEADER
 
 RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
+SPARE_SECONDS = 5
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables
 REQUESTS = 100  # in progress at once for one bundle; more get a 503
 
@@ -39,6 +44,8 @@ def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
         **inherited,
         "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
         "LANG": "C.UTF-8",
+        "USER": user_name(),
+        "LOGNAME": user_name(),
         # The names that Posit's SDK reads.
         "POSIT_PRODUCT": "CONNECT",
         "RSTUDIO_PRODUCT": "CONNECT",
@@ -46,72 +53,132 @@ def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
     }
 
 
+def user_name() -> str:
+    """Return the name of the user who runs the server, or the number of one without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection to an app for one request, which shows that it is the server's."""
+
+    def __init__(self, port: int, token: str) -> None:
+        super().__init__("127.0.0.1", port)
+        self._token = token
+
+    def putrequest(self, *target, **options) -> None:
+        super().putrequest(*target, **options)
+        self.putheader(TOKEN_HEADER, self._token)
+
+
 class App:
     """A process that serves an app on a port of its own."""
 
     def __init__(
-        self, processes: Processes, python: Path, entrypoint: str, job: Job, **options
+        self,
+        processes: Processes,
+        python: Path,
+        entrypoint: str,
+        job: Job,
+        size: int = 1,
+        **options,
     ) -> None:
         """Start the app, whose output is added to the job's log.
 
-        options: those of subprocess.Popen. Raises ServiceUnavailable when the server is stopping.
+        size: how many processes the bundle has; options: those of subprocess.Popen. Raises
+        NotStarted when the system refuses, and ServiceUnavailable when the server is stopping.
         """
         self._processes = processes
         self._job = job
         self._port: Future[int] = Future()
-        self._stopped = False
-        ready, sender = Pipe(duplex=False)
-        with sender:
-            self._process = processes.start(
-                # -u: what the app prints is in its log at once.
-                [str(python), "-u", str(RUNNER), entrypoint, str(sender.fileno())],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[sender.fileno()],
-                **options,
-            )
-        self._follower = threading.Thread(target=self._follow, args=[ready], daemon=True)
+        self._stopped = self._late = False
+        self._token = secrets.token_hex()
+        self._control, runners = socket.socketpair()  # see runner.py
+        self._control.sendall(self._token.encode())
+        arguments = [entrypoint, str(size), str(START_SECONDS), str(runners.fileno())]
+        self._began = time.monotonic()
+        try:
+            with runners:
+                self._process = processes.start(
+                    # -u: what the app prints is in its log at once.
+                    [str(python), "-u", str(RUNNER), *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=[runners.fileno()],
+                    **options,
+                )
+        except (HTTPException, OSError, ValueError) as error:
+            self._control.close()
+            failure = NotStarted(f"The app did not start: {error}.")
+            job.add(failure.description)
+            job.end(1, ending="did not start")
+            raise (error if isinstance(error, HTTPException) else failure) from None
+        self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
-    def _follow(self, ready: Connection) -> None:
+    def _follow(self) -> None:
         """Write the log of the process until it ends."""
         process, job = self._process, self._job
         streams = [(process.stdout, "stdout"), (process.stderr, "stderr")]
         copiers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
         for copier in copiers:
             copier.start()
-        with ready:
-            in_time = ready.poll(START_SECONDS)
-            # Its process id and its port, or nothing when it has ended.
-            words = os.read(ready.fileno(), 100).split() if in_time else []
-        if words:
-            job.pid, port = map(int, words)
+        told = b""
+        # The runner ends by itself in time, except one that is stopped.
+        if wait([self._control], START_SECONDS + SPARE_SECONDS):
+            # Not buffered: `alive` looks for what comes next. An error: it did not even run.
+            with contextlib.suppress(OSError):
+                told = self._control.makefile("rb", buffering=0).readline()
+        word, _, text = told.decode().rstrip("\n").partition(" ")
+        if word == "listens":
+            job.pid, port = map(int, text.split())
             job.add(f"Process {job.pid} started.")
             self._port.set_result(port)
-        elif not in_time:
-            self.stop()
-        for copier in copiers:
-            copier.join()
+        elif not told and time.monotonic() - self._began >= START_SECONDS:
+            self._late = True
+            self._stopped = True
+            self._processes.end(process)
         process.wait()
+        for copier in copiers:
+            copier.join(SPARE_SECONDS)  # a guard that was killed leaves children behind
         self._processes.end(process)
         job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
-        if not words:
-            errors = [text for _, source, text in job.entries if source == "stderr" and text]
-            reason = f": {errors[-1] if errors else self.ending}"
-            within = f" within {START_SECONDS} seconds."
-            failure = NotStarted(f"The app did not start{reason if in_time else within}")
+        if word != "listens":
+            failure = NotStarted(f"The app did not start{self._reason(text)}.")
             job.add(failure.description)
             self._port.set_exception(failure)
         job.end(process.returncode, ending=self.ending)
+        self._control.close()
 
     def _copy(self, stream: TextIO, source: str) -> None:
         with stream:
-            for line in stream:
-                self._job.add(line.rstrip("\n"), source)
+            for line in lines_of(stream):
+                self._job.add(line, source)
+
+    def _reason(self, told: str) -> str:
+        """Say why the app did not start; told: by the runner."""
+        if self._late:
+            return f" within {START_SECONDS} seconds"
+        errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
+        last = errors[-1] if errors and self._process.returncode > 0 else self.ending
+        return f": {told or last}".rstrip(".")
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        """Whether the process runs, and has not told that it ends."""
+        if self._process.poll() is not None:
+            return False
+        if not self._port.done():
+            return True
+        try:
+            self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:  # closed meanwhile
+            pass
+        return False
 
     @property
     def ending(self) -> str:
@@ -119,11 +186,13 @@ class App:
         code = self._process.returncode
         if self._stopped:
             return "was stopped by the server"
+        if code is None:
+            return "is ending"
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the app, once it listens; raises NotStarted."""
-        return http.client.HTTPConnection("127.0.0.1", self._port.result())
+        return Connection(self._port.result(), self._token)
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
@@ -152,7 +221,7 @@ class Pool:
         """How many processes run."""
         return sum(app is not None and app.alive for app in self._apps)
 
-    @contextmanager
+    @contextlib.contextmanager
     def request(self) -> Iterator[App]:
         """Give the process whose turn it is for one request.
 

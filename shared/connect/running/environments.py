@@ -75,8 +75,7 @@ class Environments:
         with tempfile.TemporaryDirectory(prefix="new-", dir=self._directory) as aside:
             new = f"{aside}/environment"
             venv = ["venv", "--quiet", "--relocatable", "--python", manifest.requires, new]
-            # Connect, too, adds its own WSGI server to the requirements.
-            install = ["pip", "install", "--python", new, "waitress", "-r", manifest.requirements]
+            install = ["pip", "install", "--python", new, "-r", manifest.requirements]
             for command in (venv, install):
                 # uv leaves lock files in the temporary directory.
                 for line in self._uv(command, cwd=bundle, TMPDIR=aside):

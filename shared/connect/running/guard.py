@@ -13,20 +13,25 @@ import sys
 import threading
 from pathlib import Path
 
-PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the server blocks some, see stopping.py
-    # On Linux, a process whose parent ends becomes a child of this one, whatever its session.
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = subprocess.Popen(
-        sys.argv[1:],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        close_fds=False,  # the command gets the pipes that this process got
-    )
+    prctl = getattr(ctypes.CDLL(None), "prctl", lambda *_: None)  # on Linux only
+    # A process whose parent ends becomes a child of this one, whatever its session.
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        child = subprocess.Popen(
+            sys.argv[1:],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=False,  # the command gets the pipes that this process got
+            # It ends even if this process is killed.
+            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]} does not run: {error.strerror}")
 
     def end_group() -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -6,10 +6,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from werkzeug.exceptions import ServiceUnavailable
 
+from ..jobs import LINE
+
 GUARD = Path(__file__).with_name("guard.py")
+OUTPUT = 2**20  # characters of a command that are kept to say why it failed
+
+
+def lines_of(stream: IO[str]) -> Iterator[str]:
+    """Yield the lines of a stream, without their ends, as they come; a long one in parts."""
+    while line := stream.readline(LINE):
+        yield line.rstrip("\n")
 
 
 class Processes:
@@ -28,7 +38,8 @@ class Processes:
         with self._lock:
             self._check_open()
             process = subprocess.Popen(
-                [sys.executable, "-S", str(GUARD), *command],
+                # -I: PYTHON* among the variables are meant for the command.
+                [sys.executable, "-I", "-S", str(GUARD), *command],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
                 encoding="utf-8",
@@ -53,8 +64,9 @@ class Processes:
         assert process.stdout  # a pipe
         output = ""
         try:
-            for line in process.stdout:
-                output += line
+            for line in lines_of(process.stdout):
+                if len(output) < OUTPUT:
+                    output += f"{line}\n"
                 yield line.rstrip()
             if code := process.wait():
                 self._check_open()  # else this is why it failed
