@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from shared.harness.thread import MOUNTS, CannotImport, load, mounted
 
@@ -179,8 +179,9 @@ def test_client_that_names_no_type_gets_json(app):
 @pytest.mark.parametrize("host", ["[", "x:y", "h:0x1", "[::1]:x"])
 def test_malformed_host_is_refused(app, host):
     """With Werkzeug 3.1.6 the page was a 500."""
-    answer = Client(app).get("/", environ_overrides={"HTTP_HOST": host, "HTTP_ACCEPT": HTML})
-    assert answer.status_code in (200, 400)
+    environ = EnvironBuilder(headers={"Accept": HTML}).get_environ() | {"HTTP_HOST": host}
+    _, status, _ = run_wsgi_app(app, environ, buffered=True)
+    assert status in ("200 OK", "400 BAD REQUEST")
 
 
 HELLO = {

@@ -182,7 +182,7 @@ if "second" in globals():
 """)
     assert client.get(url, follow_redirects=True).json == ["thing"]
     # An exception out of the app fails this test (flask-restx#499).
-    for path in (url, f"{url}/", url.replace("/", "//"), f"{url}//"):
+    for path in (url, f"{url}/", url.replace("/", "//")):
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "BREW"):
             environ = {"REQUEST_METHOD": method, "PATH_INFO": path}
             answer = client.open("/", environ_overrides=environ)

@@ -163,6 +163,16 @@ def test_openapi_3_names_the_mount_as_server(cook, example):  # flasgger#366
     assert list(spec["components"]["schemas"]) == ["Greeting"]
 
 
+@pytest.mark.of("flasgger")
+def test_openapi_3_goes_with_a_post(cook, example):
+    cook("Add a greeting by POST")
+    client = cook("Describe it in OpenAPI 3")
+    spec = client.get(example.spec_url).json
+    assert {"Greeting", "NewGreeting"} <= set(spec["components"]["schemas"])
+    assert client.post("/greetings/", json={"lang": "et", "text": "Tere"}).status_code == 201
+    assert client.post("/greetings/", json={}).status_code == 400
+
+
 KINDS = """
 import datetime as dt
 import uuid

@@ -141,7 +141,9 @@ def test_variables_of_an_app_reach_its_own_python_only(publisher, owner, content
     """Not the guard, which is the server's Python."""
     url, path = f"content/{content['guid']}/environment", {"name": "PYTHONPATH", "value": "."}
     assert publisher.patch(url, json=[path]).is_success
-    source = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'a']\n"
+    source = (
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'a']\n"
+    )
     files = {"app.py": source, "subprocess.py": "raise SystemExit('of the bundle')"}
     deploy_bundle(publisher, content, make_bundle(files))
     assert owner.get(content["content_url"]).text == "a"
