@@ -242,7 +242,7 @@ def slash():
 
 @app.route("/refuse/<int:code>")
 def refuse(code):
-    abort(code, f"Own text of {code}.")
+    abort(code, f"Own text of {code}, and \\ud800.")
 """
 
 
@@ -266,7 +266,8 @@ def test_errors_are_json_for_everybody(errors, example, accept):
         assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
     for code in (400, 404, 410, 415, 422, 429, 503):
         answer = errors.get(f"/refuse/{code}", headers=headers)
-        assert (answer.status_code, answer.json) == (code, {"message": f"Own text of {code}."})
+        told = {"message": f"Own text of {code}, and \ud800."}
+        assert (answer.status_code, answer.json) == (code, told)
 
 
 def test_crash_tells_nothing_of_the_exception(errors):
