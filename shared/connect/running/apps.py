@@ -214,6 +214,7 @@ class Pool:
         self._turns = itertools.cycle(range(size))
         self._requests = 0
         self._retired = False
+        self._asked = time.monotonic()  # the last time
         self._lock = threading.Lock()
 
     @property
@@ -245,6 +246,7 @@ class Pool:
         finally:
             with self._lock:
                 self._requests -= 1
+                self._asked = time.monotonic()
                 self._stop_if_unused()
 
     def retire(self, retired: bool) -> None:
@@ -252,6 +254,12 @@ class Pool:
         with self._lock:
             self._retired = retired
             self._stop_if_unused()
+
+    def stop_if_idle(self, seconds: float) -> None:
+        """Stop the processes if nobody has asked them for so long; the next request starts them."""
+        with self._lock:
+            if not self._requests and time.monotonic() - self._asked >= seconds:
+                self._stop_all()
 
     def _stop_if_unused(self) -> None:
         if self._retired and not self._requests:

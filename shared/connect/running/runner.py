@@ -201,7 +201,9 @@ def read_request(source, token):
         name, _, value = line.decode("latin-1").partition(":")
         key, value = key_of(name), value.strip(" \t\r\n")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    if not hmac.compare_digest(headers.pop(key_of(TOKEN_HEADER), "").encode("latin-1"), token):
+    # The server's is the first; a client's may follow.
+    given = headers.pop(key_of(TOKEN_HEADER), "").partition(",")[0]
+    if not hmac.compare_digest(given.encode("latin-1"), token):
         return None
     mount = headers.pop(key_of(MOUNT_HEADER), "")
     headers.pop("HTTP_CONNECTION", None)  # the server's own
