@@ -1,7 +1,9 @@
 """What an entrypoint may name, and how an app that does not start is reported."""
 
+import ast
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from shared.connect import jobs
 from shared.connect.running import apps
+from shared.connect.running.environments import UV
 from shared.connect.running.processes import Processes
 from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
 
@@ -223,6 +226,54 @@ def test_app_that_parses_its_arguments_starts(start):
         "import argparse\nargparse.ArgumentParser().parse_args()\nfrom sys import exit as app\n"
     )
     assert start(source + "def app(environ, start_response): pass")[0].connect()
+
+
+VERSION_APP = """
+import platform
+
+def app(environ, start_response):
+    start_response("200 OK", [("Connection", "keep-alive")])
+    if environ["PATH_INFO"] == "/wrong":
+        return "wrong"
+    version = platform.python_version().rpartition(".")[0]
+    return [f"{version} {len(environ['wsgi.input'].read())}".encode()]
+"""
+OLD = ["3.8", "3.9"]  # which real servers had, and which uv finds where they are installed
+# What ast does not know to be newer: names of the standard library, and of str.
+NEWER = {"removeprefix", "removesuffix", "ExceptionGroup", "add_note", "cache", "pairwise"}
+NEWER |= {"aclosing", "batched", "bit_count", "chdir", "randbytes", "is_relative_to", "UTC"}
+
+
+def test_runner_has_no_syntax_newer_than_python_3_8():
+    """The oldest that uv builds environments for."""
+    tree = ast.parse(apps.RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert names & NEWER == set()
+    # At run time Python 3.8 has neither `int | None` nor `dict[str, int]`, except in functions.
+    for node in tree.body:
+        assert not isinstance(node, ast.AnnAssign)
+        assert not (isinstance(node, ast.FunctionDef) and node.returns)
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_app_runs_on_an_old_python(publisher, owner, content, version, monkeypatch):
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    programs = [*map(str, pyenv.glob(f"versions/{version}.*/bin")), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(programs))
+    found = subprocess.run(
+        [UV, "python", "find", "--system", "--no-python-downloads", version], capture_output=True
+    )
+    if found.returncode:
+        pytest.skip(f"Python {version} is not installed, so it was not tried")
+    constraint = {"python": {"requires": f"=={version}.*"}}
+    deploy_bundle(publisher, content, make_bundle({"app.py": VERSION_APP}, environment=constraint))
+    body = b"x" * 2**17
+    assert owner.post(content["content_url"], content=body).text == f"{version} {2**17}"
+    owner.get(f"{content['content_url']}wrong")
+    read_log(owner, content, "The app's answer is not WSGI: its body has str, not bytes.")
+    deploy_bundle(publisher, content, make_bundle({"app.py": "def ("}, environment=constraint))
+    assert "SyntaxError: invalid syntax (app.py, line 1)" in owner.get(content["content_url"]).text
 
 
 SERVING = {
