@@ -165,14 +165,14 @@ def test_reason_of_a_group_is_its_own_line(reason):
 
 FLASK_LIKE = "class Flask:\n    def __call__(self, environ, start_response): pass\n"
 NO_APPS = {
-    "app = 'app'": "is no WSGI app but of type str: name one, such as app = Flask(...)",
-    "app = None": "is no WSGI app but of type NoneType: name one",
-    "class Blueprint:\n    pass\napp = Blueprint()": "is no WSGI app but of type Blueprint: name one",
-    "import os as app": "is no WSGI app but of type module: name one",
-    "async def app(scope, receive, send): pass": "is an ASGI app: `rsconnect deploy fastapi` deploys",
+    "app = 'app'": "is of type str, not a WSGI app such as app = Flask(__name__)",
+    "app = None": "is of type NoneType, not a WSGI app",
+    "class Blueprint:\n    pass\napp = Blueprint()": "is of type Blueprint, not a WSGI app",
+    "import os as app": "is of type module, not a WSGI app",
+    "async def app(scope, receive, send): pass": "is an ASGI app, and this is WSGI content: `rsconnect deploy fastapi`",
     "class FastAPI:\n    async def __call__(self, scope, receive, send): pass\napp = FastAPI()":
     "is an ASGI app",
-    "def app(): return print": "is no WSGI app: it does not take (environ, start_response)."
+    "def app(): return print": "is not a WSGI app: it does not take (environ, start_response)."
     " If it makes an app, write app = app() in app and deploy app:app",
     "def app(config): return print": "it does not take (environ, start_response)",
     "def app(config=None, testing=False): return print": "it does not take (environ, start_respon",
@@ -191,7 +191,7 @@ def test_factory_is_called_without_an_object_only(start, reason):
     told = "write app = create_app() in app and deploy app:app."
     assert reason(source, "app:create_app").endswith(told)
     assert start(source, "app")[0].connect()
-    told = "app:create_app() is no WSGI app but of type NoneType"
+    told = "app:create_app() is of type NoneType, not a WSGI app"
     assert reason("def create_app(): pass", "app").startswith(told)
 
 
@@ -285,7 +285,7 @@ SERVING = {
 
 @pytest.mark.parametrize("source", SERVING.values(), ids=SERVING)
 def test_app_that_serves_itself_is_told_so_at_once(reason, source):
-    told = 'it serves itself (app.py, line 3), which is the server\'s part: put that below if __name__ == "__main__".'
+    told = "it serves itself (app.py, line 3). Put that call below `if __name__ == '__main__':`."
     assert reason(source) == told
 
 
