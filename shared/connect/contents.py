@@ -132,7 +132,8 @@ class Content:
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description
-            raise BadGateway(f"{error.description} Its log: {self.dashboard}/logs") from None
+            told = f"{error.description.rstrip('.')}. Its log: {self.dashboard}/logs"
+            raise BadGateway(told) from None
 
 
 class Contents:
