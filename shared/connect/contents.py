@@ -21,6 +21,8 @@ from .running.processes import Processes
 from .users import User, Users, new_guid, new_key
 
 JOBS = 100  # of a content; older ones go
+IDLE_SECONDS = 120  # without a request, until processes of drafts and of old bundles end
+LOOK_SECONDS = 10  # between two looks for them
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
 
 
@@ -130,7 +132,8 @@ class Content:
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description
-            raise BadGateway(f"{error.description} Its log: {self.dashboard}/logs") from None
+            told = f"{error.description.rstrip('.')}. Its log: {self.dashboard}/logs"
+            raise BadGateway(told) from None
 
 
 class Contents:
@@ -154,6 +157,18 @@ class Contents:
         # Apart, so that a first deployment is of bundle 1.
         self._content_ids = map(str, itertools.count(1))
         self._bundle_ids = map(str, itertools.count(1))
+        threading.Thread(target=self._stop_idle_until_closed, daemon=True).start()
+
+    def _stop_idle_until_closed(self) -> None:
+        while not self.processes.closed.wait(LOOK_SECONDS):
+            self.stop_idle()
+
+    def stop_idle(self) -> None:
+        """Stop the processes of drafts and of old bundles that nobody has asked for a while."""
+        for content in self.all():
+            for bundle in list(content.bundles.values()):
+                if bundle is not content.active:
+                    bundle.pool.stop_if_idle(IDLE_SECONDS)
 
     def all(self) -> list[Content]:
         """Return all content items; others may come and go meanwhile."""

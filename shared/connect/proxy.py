@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from .contents import Content
 from .current import contents, users
-from .running.runner import MOUNT_HEADER, TOKEN_HEADER
+from .running.runner import MOUNT_HEADER
 from .users import KEY, User
 
 CHUNK = 64 * 1024  # bytes
@@ -82,7 +82,6 @@ def headers_for_app(url: str, mount: str, target: str) -> Headers:
     # waitress drops names with underscores, which mean the same in WSGI, and X-Forwarded-*.
     headers.remove("X-RSC-Authorization")
     headers.remove("RStudio-Connect-Credentials")
-    headers.remove(TOKEN_HEADER)
     scheme, _, host = url.partition("://")
     headers["X-Forwarded-For"] = request.environ["REMOTE_ADDR"]
     headers["X-Forwarded-Host"] = host

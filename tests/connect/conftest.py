@@ -92,3 +92,10 @@ def echo(publisher):
     deploy_bundle(publisher, content, make_bundle())
     yield content
     publisher.delete(f"content/{content['guid']}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which old Pythons were not tried."""
+    for report in terminalreporter.stats.get("skipped", []):
+        if "not tried" in (reason := report.longrepr[2]):
+            terminalreporter.write_line(reason.removeprefix("Skipped: "))

@@ -5,6 +5,7 @@ import re
 import select
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
@@ -12,6 +13,7 @@ from http.client import HTTPConnection
 import psutil
 import pytest
 
+from shared.connect import contents
 from shared.connect.running import apps
 from shared.connect.server import LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, echo_source, make_bundle, read_log
@@ -214,6 +216,40 @@ def test_replaced_processes_answer_the_requests_in_progress(
     answers = [connection.getresponse() for connection in held]
     assert [b'"version": "1"' in answer.read() for answer in answers] == [True] * processes
     assert psutil.wait_procs(old, timeout=10)[1] == []
+
+
+def test_draft_that_nobody_asks_for_a_while_ends(server, publisher, owner, own_echo, monkeypatch):
+    """What visitors see does not; 60 deployments left 102 processes."""
+    assert contents.IDLE_SECONDS == 120
+    active = psutil.Process(ask_echo(owner, own_echo)["pid"])
+    bundle, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    draft = psutil.Process(ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"])
+    server.contents.stop_idle()
+    assert active.is_running() and draft.is_running()
+    monkeypatch.setattr(contents, "IDLE_SECONDS", 0)
+    server.contents.stop_idle()
+    assert active.is_running() and not draft.is_running()
+    assert ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"] != draft.pid
+
+
+def test_draft_that_answers_is_not_idle(
+    server, publisher, owner, own_echo, send, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(contents, "IDLE_SECONDS", 0)
+    bundle, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    os.mkfifo(tmp_path / "held")
+    held = send(f"_bundle{bundle}/hold?{tmp_path}/held")
+    with (tmp_path / "held").open("wb"):
+        server.contents.stop_idle()
+    assert held.getresponse().status == 200
+
+
+def test_server_looks_for_idle_processes_by_itself(environments, monkeypatch):
+    monkeypatch.setattr(contents, "LOOK_SECONDS", 0.01)
+    looked = threading.Event()
+    monkeypatch.setattr(contents.Contents, "stop_idle", lambda _: looked.set())
+    with LocalConnect(environments=environments):
+        assert looked.wait(30)
 
 
 def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):

@@ -177,6 +177,7 @@ def test_app_that_ends_itself_ends_its_process(owner, app, ask, path, ending):
             ask(path)
     elif path == "exits_in_close":
         assert ask(path).text == "body"
+        read_log(owner, app, f" {how}\n")  # the answer comes first
     else:
         response = ask(path)
         assert [response.status_code, response.text.count("\n")] == [502, 1]

@@ -111,7 +111,7 @@ class App:
                 )
         except (HTTPException, OSError, ValueError) as error:
             self._control.close()
-            failure = NotStarted(f"The app did not start: {error}.")
+            failure = NotStarted(f"The app did not start: {error}")
             job.add(failure.description)
             job.end(1, ending="did not start")
             raise (error if isinstance(error, HTTPException) else failure) from None
@@ -146,7 +146,7 @@ class App:
         self._processes.end(process)
         job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
         if word != "listens":
-            failure = NotStarted(f"The app did not start{self._reason(text)}.")
+            failure = NotStarted(f"The app did not start{self._reason(text)}")
             job.add(failure.description)
             self._port.set_exception(failure)
         job.end(process.returncode, ending=self.ending)
@@ -160,7 +160,7 @@ class App:
     def _reason(self, told: str) -> str:
         """Say why the app did not start; told: by the runner."""
         if self._late:
-            return f" within {START_SECONDS} seconds"
+            return f" within {START_SECONDS} seconds."
         errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
         last = errors[-1] if errors and self._process.returncode > 0 else self.ending
         return f": {told or last}".rstrip(".")
@@ -214,6 +214,7 @@ class Pool:
         self._turns = itertools.cycle(range(size))
         self._requests = 0
         self._retired = False
+        self._asked = time.monotonic()  # the last time
         self._lock = threading.Lock()
 
     @property
@@ -245,6 +246,7 @@ class Pool:
         finally:
             with self._lock:
                 self._requests -= 1
+                self._asked = time.monotonic()
                 self._stop_if_unused()
 
     def retire(self, retired: bool) -> None:
@@ -252,6 +254,12 @@ class Pool:
         with self._lock:
             self._retired = retired
             self._stop_if_unused()
+
+    def stop_if_idle(self, seconds: float) -> None:
+        """Stop the processes if nobody has asked them for so long; the next request starts them."""
+        with self._lock:
+            if not self._requests and time.monotonic() - self._asked >= seconds:
+                self._stop_all()
 
     def _stop_if_unused(self) -> None:
         if self._retired and not self._requests:

@@ -32,6 +32,7 @@ def main() -> None:
         )
     except OSError as error:
         sys.exit(f"{sys.argv[1]} does not run: {error.strerror}")
+    os.closerange(3, 2**16)  # whoever reads from the command sees at once that it has ended
 
     def end_group() -> None:
         with contextlib.suppress(ProcessLookupError):

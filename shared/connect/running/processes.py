@@ -28,7 +28,7 @@ class Processes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen] = set()
-        self._closed = False
+        self.closed = threading.Event()
 
     def start(self, command: list[str], **options) -> subprocess.Popen:
         """Start a command behind the guard; `options` are those of subprocess.Popen.
@@ -50,7 +50,7 @@ class Processes:
             return process
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed.is_set():
             raise ServiceUnavailable("The server is stopping.")
 
     def run(self, command: list[str], **options) -> Iterator[str]:
@@ -87,7 +87,7 @@ class Processes:
     def close(self) -> None:
         """End all processes, and start no more."""
         with self._lock:
-            self._closed = True
+            self.closed.set()
             running = list(self._running)
         for process in running:
             self.end(process)

@@ -77,9 +77,9 @@ def problem_of(app, module, name):
     import inspect
 
     if not callable(app):
-        return f"no WSGI app but of type {type(app).__name__}: name one, such as app = Flask(...)"
+        return f"of type {type(app).__name__}, not a WSGI app such as app = Flask(__name__)"
     if any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
-        return "an ASGI app: `rsconnect deploy fastapi` deploys those"
+        return "an ASGI app, and this is WSGI content: `rsconnect deploy fastapi` deploys those"
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # not written in Python
@@ -89,7 +89,7 @@ def problem_of(app, module, name):
     if takes(signature, 2) and not (inspect.isfunction(app) and (optional or name in FACTORIES)):
         return None
     return (
-        f"no WSGI app: it does not take (environ, start_response). If it makes an app, write "
+        f"not a WSGI app: it does not take (environ, start_response). If it makes an app, write "
         f"app = {name}() in {module} and deploy {module}:app"
     )
 
@@ -115,8 +115,8 @@ def no_serving():
         if names & SERVERS and threading.current_thread() is threading.main_thread():
             places = [place_in_bundle(frame.f_code.co_filename, line) for frame, line in frames]
             raise SystemExit(
-                f"it serves itself{next(filter(None, places), '')}, which is the server's part: "
-                'put that below if __name__ == "__main__"'
+                f"it serves itself{next(filter(None, places), '')}. "
+                "Put that call below `if __name__ == '__main__':`"
             )
         return super(plain, self).bind(address)
 
@@ -201,7 +201,9 @@ def read_request(source, token):
         name, _, value = line.decode("latin-1").partition(":")
         key, value = key_of(name), value.strip(" \t\r\n")
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    if not hmac.compare_digest(headers.pop(key_of(TOKEN_HEADER), "").encode("latin-1"), token):
+    # The server's is the first; a client's may follow.
+    given = headers.pop(key_of(TOKEN_HEADER), "").partition(",")[0]
+    if not hmac.compare_digest(given.encode("latin-1"), token):
         return None
     mount = headers.pop(key_of(MOUNT_HEADER), "")
     headers.pop("HTTP_CONNECTION", None)  # the server's own
@@ -361,7 +363,7 @@ def answer(app, environ, sending):
                 traceback.print_exc()
 
 
-def serve(app, listener, token, multiprocess):
+def serve(app, listener, token, multiprocess, tell_end):
     """Answer requests, one after the other, until the app ends the process."""
     from wsgiref.util import FileWrapper
 
@@ -395,7 +397,11 @@ def serve(app, listener, token, multiprocess):
                 "wsgi.multiprocess": multiprocess,
                 "wsgi.run_once": False,
             }
-            answer(app, environ, Answer(connection, told["REQUEST_METHOD"], body))
+            try:
+                answer(app, environ, Answer(connection, told["REQUEST_METHOD"], body))
+            except BaseException:
+                tell_end()  # before the visitor sees it, and asks again
+                raise
 
 
 def main():
@@ -428,11 +434,15 @@ def main():
     with contextlib.suppress(AttributeError, OSError):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HEAD_SECONDS)
     tell(f"listens {os.getpid()} {listener.getsockname()[1]}")
-    try:
-        serve(app, listener, token, int(processes) > 1)
-    except BaseException as error:
+
+    def tell_end():
         listener.close()
         tell("ended")
+
+    try:
+        serve(app, listener, token, int(processes) > 1, tell_end)
+    except BaseException as error:
+        tell_end()
         faulthandler.dump_traceback_later(END_SECONDS, exit=True)
         if isinstance(error, SystemExit):
             import traceback
