@@ -1,20 +1,23 @@
 """What is uploaded: a bundle with its files, its environment once it is built, and its app."""
 
+import gzip
 import hashlib
-import io
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from .errors import ConnectError, Problem
+from .errors import ConnectError, Problem, StorageFull, http_error
 from .jobs import now
 from .manifest import Manifest
 from .running.apps import App, Pool
 from .running.environments import Environment
 
-MAX_SIZE = 128 * 1024**2  # bytes, of an upload
+MAX_SIZE = 1024**3  # bytes, of an upload: publishers tell of 1 GB (posit-dev/publisher#2696)
+MAX_UNPACKED = 4 * MAX_SIZE  # bytes, of its files
+CHUNK = 2**16  # bytes that are read at once
 ORIGIN = ("source", "source_repo", "source_branch", "source_commit")
 
 
@@ -25,33 +28,41 @@ class Bundle:
         self,
         id: str,
         directory: Path,
-        archive: bytes,
+        read: Callable[[int], bytes],
         metadata: dict,
         start: Callable[["Bundle"], App],
         processes: int,
     ) -> None:
-        """Keep and unpack an archive; raises HTTPException, and keeps nothing then.
+        """Keep and unpack an archive; raises HTTPException or OSError, and keeps nothing then.
 
-        directory: a new one; metadata: where the archive comes from, as the client tells; start:
-        starts a process of the bundle's app, one of so many `processes`.
+        directory: a new one; read: reads so many bytes of the archive at most; metadata: where it
+        comes from, as the client tells; start: starts a process of the bundle's app, one of so
+        many `processes`.
         """
         self.id = id
         self.directory = directory
         self.files = directory / "files"
         self.archive = directory / "bundle.tar.gz"
-        self.size = len(archive)
         self.created = now()
         self.environment: Environment | None = None
         self.failure = ""  # why it does not run
         self.pool = Pool(lambda: start(self), processes)
+        sums = {name: hashlib.new(name) for name in ("md5", "sha1")}
         directory.mkdir()
         try:
-            self.archive.write_bytes(archive)
-            self.manifest = unpack(io.BytesIO(archive), self.files)
-            self.metadata = origin(archive, metadata)
+            with self.archive.open("wb") as kept:
+                while chunk := read(CHUNK):
+                    kept.write(chunk)
+                    for checksum in sums.values():
+                        checksum.update(chunk)
+            self.size = self.archive.stat().st_size
+            with self.archive.open("rb") as kept:
+                self.manifest = unpack(kept, self.files)
         except BaseException:
             self.remove_files()
             raise
+        told = {key: metadata.get(key) for key in ORIGIN}
+        self.metadata = told | {f"archive_{name}": s.hexdigest() for name, s in sums.items()}
 
     @property
     def state(self) -> str:
@@ -63,33 +74,60 @@ class Bundle:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def origin(archive: bytes, told: dict) -> dict[str, str | None]:
-    """Return where an archive comes from, as the client has told, and its checksums."""
-    sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
-    return {key: told.get(key) for key in ORIGIN} | sums
-
-
 def unpack(archive: BinaryIO, directory: Path) -> Manifest:
-    """Unpack a .tar.gz into a new directory and return its manifest; raises HTTPException.
+    """Unpack a .tar.gz into a new directory and return its manifest.
 
-    What it has written by then stays in `directory`, for the caller to remove.
+    Raises HTTPException, and OSError on a full disk. What it has written by then stays in
+    `directory`, for the caller to remove.
     """
+    names, size, member = set(), 0, None
     try:
-        with tarfile.open(fileobj=archive, mode="r:gz") as tar:
-            # Debian 12's Python has no filters yet.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        with gzip.open(archive) as data, tarfile.open(fileobj=data, mode="r:") as tar:
+            directory.mkdir()
             for member in tar:
-                if not is_plain(member):
-                    raise ValueError(f"{member.name[:50]} is not a plain file")
-            tar.extractall(directory)
+                names.add(PurePosixPath(member.name))
+                size += member.size
+                if size > MAX_UNPACKED:
+                    raise ValueError(f"its files have more than {MAX_UNPACKED:,} bytes")
+                write(tar, member, directory)
+            # tarfile takes whatever is no header for the end; gzip checks its sums there.
+            data.seek(tar.offset)
+            end = data.read(tarfile.BLOCKSIZE)
+            if len(end) < tarfile.BLOCKSIZE or any(end):
+                raise ValueError("it breaks off")
+            while chunk := data.read(CHUNK):
+                if any(chunk):
+                    raise ValueError("something follows its end")
     except Exception as error:  # tarfile raises any kind for a malformed archive
-        told = f"The bundle cannot be unpacked: {error}"
+        if isinstance(http_error(error), StorageFull):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        if member and getattr(error, "errno", None):
+            reason = f"{member.name[:200]!r}: {reason}"
+        told = f"The bundle cannot be unpacked: {reason}."
         raise ConnectError(Problem.BAD_ARCHIVE, told) from None
+    if PurePosixPath("manifest.json") not in names:
+        below = min((str(name) for name in names if name.name == "manifest.json"), default=None)
+        told = "The bundle has no manifest.json"
+        if below:
+            told += f" at its top, only {below!r}: archive what is in the directory, without it"
+        raise ConnectError(Problem.BAD_MANIFEST, f"{told}.")
     return Manifest.read(directory)
 
 
-def is_plain(member: tarfile.TarInfo) -> bool:
-    """Whether a member is a file or directory with a path in the bundle."""
-    path = PurePosixPath(member.name)
-    inside = not path.is_absolute() and ".." not in path.parts
-    return inside and (member.isreg() or member.isdir())
+def write(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    """Write a member of an archive; raises ValueError unless it is a file below the directory."""
+    name, told = PurePosixPath(member.name), repr(member.name[:200])
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{told} leads out of it")
+    if member.issym() or member.islnk():
+        raise ValueError(f"{told} is a link: replace it with the file itself")
+    if not (member.isreg() or member.isdir()):
+        raise ValueError(f"{told} is neither a file nor a directory")
+    path = directory / name
+    (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
+    if source := tar.extractfile(member):  # None for a directory
+        with path.open("wb") as file:
+            shutil.copyfileobj(source, file, CHUNK)
+        path.chmod(0o600 | member.mode & 0o777)
+        os.utime(path, (member.mtime, member.mtime))

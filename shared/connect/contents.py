@@ -4,7 +4,8 @@ import itertools
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from http.client import HTTPConnection
@@ -49,6 +50,8 @@ class Content:
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
+        self.lock = threading.Lock()  # of `bundles`, `active` and these
+        self.asked = self.shown = 0  # numbers of deployments
         self.jobs: list[Job] = []  # oldest first
         self.directory = directory / self.guid
         self.directory.mkdir()
@@ -89,11 +92,24 @@ class Content:
             raise NotFound("There is no such bundle." if id else "Nothing is deployed here yet.")
         return bundle
 
-    def activate(self, bundle: Bundle) -> None:
-        """Show a bundle to visitors. The others answer the requests in progress, and stop."""
-        self.active, self.deployed = bundle, now()
-        for other in list(self.bundles.values()):
-            other.pool.retire(other is not bundle)
+    def activate(self, bundle: Bundle, asked: int) -> bool:
+        """Show a bundle to visitors. The others answer the requests in progress, and stop.
+
+        asked: the number of the deployment; False when a later one was faster.
+        """
+        with self.lock:
+            self.check_kept(bundle)
+            if asked < self.shown:
+                return False
+            self.active, self.deployed, self.shown = bundle, now(), asked
+            for other in list(self.bundles.values()):
+                other.pool.retire(other is not bundle)
+            return True
+
+    def check_kept(self, bundle: Bundle) -> None:
+        """Raise NotFound if a bundle has been deleted, maybe with its content."""
+        if self.bundles.get(bundle.id) is not bundle:
+            raise NotFound(f"Bundle {bundle.id} has been deleted.")
 
     def start_job(self, tag: str, bundle: Bundle) -> Job:
         """Add a job about a bundle."""
@@ -110,9 +126,10 @@ class Content:
 
     def delete_bundle(self, bundle: Bundle) -> None:
         """Remove a bundle and its files; raises ConnectError for the active one."""
-        if bundle is self.active:
-            raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
-        self.bundles.pop(bundle.id, None)
+        with self.lock:
+            if bundle is self.active:
+                raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
+            self.bundles.pop(bundle.id, None)
         bundle.pool.stop()
         bundle.remove_files()
 
@@ -152,6 +169,7 @@ class Contents:
         self.processes = Processes()
         self.processes_each = processes
         self.environments = Environments(environments, self.processes)
+        self.environments.prepare()
         self._directory = directory
         self._users = users
         # Apart, so that a first deployment is of bundle 1.
@@ -215,17 +233,20 @@ class Contents:
         """Remove a content item and its files, and stop its apps at once."""
         self.by_guid.pop(content.guid, None)
         self._users.by_key.pop(content.key, None)
-        content.active = None
-        for bundle in list(content.bundles.values()):
+        with content.lock:
+            content.active, bundles = None, list(content.bundles.values())
+            content.bundles.clear()
+        for bundle in bundles:
             bundle.pool.stop()
         shutil.rmtree(content.directory, ignore_errors=True)
 
     # Bundles are uploaded, built and run.
 
-    def upload(self, content: Content, archive: bytes, metadata: dict) -> Bundle:
-        """Add a bundle; raises HTTPException, and keeps nothing then.
+    def upload(self, content: Content, read: Callable[[int], bytes], metadata: dict) -> Bundle:
+        """Add a bundle; raises HTTPException or OSError, and keeps nothing then.
 
-        metadata: where it comes from, as the client tells.
+        read: reads so many bytes of the archive at most; metadata: where it comes from, as the
+        client tells.
         """
 
         def start(bundle: Bundle) -> App:
@@ -233,29 +254,52 @@ class Contents:
 
         number = next(self._bundle_ids)
         directory = content.directory / number
-        bundle = Bundle(number, directory, archive, metadata, start, self.processes_each)
-        content.bundles[number] = bundle
-        return bundle
+        bundle = Bundle(number, directory, read, metadata, start, self.processes_each)
+        with content.lock:
+            if content.guid in self.by_guid:
+                content.bundles[number] = bundle
+                return bundle
+        shutil.rmtree(content.directory, ignore_errors=True)
+        raise NotFound("The content has been deleted.")
 
     def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Job:
         """Start to build a bundle, and to show it to visitors if `activate`."""
         job = content.start_job(BUILD, bundle)
         self.tasks[job.key] = job
-        threading.Thread(target=self._deploy, args=(job, content, bundle, activate)).start()
+        with content.lock:
+            content.asked += activate
+            asked = content.asked if activate else None
+        threading.Thread(target=self._deploy, args=(job, content, bundle, asked)).start()
         return job
 
-    def _deploy(self, job: Job, content: Content, bundle: Bundle, activate: bool) -> None:
+    def _deploy(self, job: Job, content: Content, bundle: Bundle, asked: int | None) -> None:
+        """Build a bundle, and show it to visitors if it has a number; ends the job in any case."""
         bundle.failure = failure = ""
+        # These lines are Connect's (posit-dev/publisher#793); Posit Publisher reads them.
+        job.add("Building Python API...")
         try:
-            bundle.environment = self.environments.build(bundle.manifest, bundle.files, job.add)
-            if activate:
-                content.activate(bundle)
-                job.add(f"Bundle {bundle.id} is active.")
-        except (BuildError, HTTPException, OSError) as error:
-            bundle.failure = str(error)
+            own = bundle.directory / "environment"
+            built = self.environments.build(bundle.manifest, bundle.files, own, job.add)
+            bundle.environment = built
+            job.add(f"Completed Python build using Local against Python version: '{built.version}'")
+            content.check_kept(bundle)
+            job.add("Launching Python API...")
+            if asked is not None:
+                shown = content.activate(bundle, asked)
+                later = "is built; one that was deployed after it is active."
+                job.add(f"Bundle {bundle.id} {'is active.' if shown else later}")
+        except Exception as error:  # whatever it is, clients wait for the end
+            bundle.failure = reason_of(error)
+            if content.bundles.get(bundle.id) is not bundle:
+                # With what the build has written since.
+                kept = content.guid in self.by_guid
+                gone = bundle.directory if kept else content.directory
+                shutil.rmtree(gone, ignore_errors=True)
+                bundle.failure = "It has been deleted"
             failure = content.explain(bundle)
             job.add(failure)
-        job.end(1 if failure else 0, failure)
+        finally:
+            job.end(1 if failure else 0, failure)
 
     def _start(self, content: Content, bundle: Bundle) -> App:
         if bundle.environment is None:
@@ -272,6 +316,15 @@ class Contents:
         entrypoint, env = bundle.manifest.entrypoint, variables(python, told)
         size = self.processes_each
         return App(self.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line why a build failed."""
+    if isinstance(error, OSError):  # without the path, which is the server's
+        return error.strerror or str(error)
+    if isinstance(error, BuildError | HTTPException):
+        return getattr(error, "description", None) or str(error)
+    return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
 def below(path: str, above: str) -> bool:

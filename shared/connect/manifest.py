@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 from werkzeug.exceptions import abort
 
 from .errors import ConnectError, Problem
@@ -14,34 +16,58 @@ class Manifest:
     """What manifest.json says, as `make_source_manifest` in the client's bundle.py writes it."""
 
     entrypoint: str  # MODULE or MODULE:OBJECT, where MODULE may be a file
-    requirements: str  # the name of the requirements file
-    requires: str  # the Python constraint, such as ">=3.10"
+    requirements: str  # the name of the requirements file, which is there
+    version: str  # of the publisher's Python, such as 3.11.4
+    requires: str  # the Python constraint, such as ">=3.10"; may be empty
 
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
         """Read the manifest of an unpacked bundle; raises HTTPException."""
         try:
             data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            told = f"The bundle's manifest.json cannot be read: {error}"
-            raise ConnectError(Problem.BAD_MANIFEST, told) from None
+        except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise bad_manifest(f"The bundle's manifest.json cannot be read: {reason}") from None
         mode = text_at(data, "metadata", "appmode")
         if mode != "python-api":
             abort(501, f"Not implemented here: a bundle of {mode!r}, only 'python-api' runs.")
-        # Without a constraint Connect takes any version of the same major.
-        any_minor = f"=={text_at(data, 'python', 'version').partition('.')[0]}.*"
-        return cls(
+        manifest = cls(
             entrypoint=text_at(data, "metadata", "entrypoint"),
             requirements=text_at(data, "python", "package_manager", "package_file"),
-            requires=text_at(data, "environment", "python", "requires", default=any_minor),
+            version=text_at(data, "python", "version"),
+            requires=text_at(data, "environment", "python", "requires", default=""),
         )
+        try:
+            Version(manifest.version)
+        except InvalidVersion:
+            told = f"manifest.json: python.version {manifest.version!r} is not a version."
+            raise bad_manifest(told) from None
+        try:
+            SpecifierSet(manifest.requires)
+        except InvalidSpecifier:
+            raise bad_manifest(
+                f"manifest.json: environment.python.requires {manifest.requires!r} is not a Python "
+                "constraint: each part has an operator and a version, such as '~=3.11'."
+            ) from None
+        file = PurePosixPath(manifest.requirements)
+        inside = not file.is_absolute() and ".." not in file.parts
+        if not (inside and (directory / file).is_file()):
+            told = f"manifest.json names {str(file)!r} as requirements file (package_file)"
+            raise bad_manifest(f"{told}, which is not a file in the bundle.")
+        return manifest
 
 
 def text_at(data: object, *keys: str, default: str | None = None) -> str:
     """Return a text in nested objects; raises ConnectError without it and a default."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
-    text = data or default
-    if not isinstance(text, str):
-        raise ConnectError(Problem.BAD_MANIFEST, f"manifest.json has no text {'.'.join(keys)}.")
+    text = default if data is None else data
+    # No name of a file or of a process's argument has a NUL, or what UTF-8 cannot carry.
+    odd = isinstance(text, str) and ("\0" in text or text.encode(errors="replace").decode() != text)
+    if not isinstance(text, str) or odd or not (text or default == ""):
+        raise bad_manifest(f"manifest.json has no text {'.'.join(keys)}.")
     return text
+
+
+def bad_manifest(told: str) -> ConnectError:
+    return ConnectError(Problem.BAD_MANIFEST, told)

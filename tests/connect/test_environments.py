@@ -2,38 +2,53 @@
 
 import contextlib
 import io
+import json
+import os
+import re
 import shutil
+import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
+from packaging.version import Version
 
 from shared.connect.bundles import unpack
-from shared.connect.running.environments import REFERS_TO_FILES, BuildError, Environments
+from shared.connect.manifest import Manifest
+from shared.connect.running import environments, requirements
+from shared.connect.running.environments import BuildError, Environments, Python
 from shared.connect.running.processes import Processes
+from shared.harness.thread import serving
 from tests.connect.support import deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
 
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
+def processes():
+    with contextlib.closing(Processes()) as processes:
+        yield processes
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch, processes):
     """Builds the environment of a bundle's files, as a server that has just started."""
     monkeypatch.chdir(tmp_path)
-    with contextlib.closing(Processes()) as processes:
+    server = Environments(Path("environments"), processes)
 
-        def build(name, requires=None, **files):
-            directory = tmp_path / name
-            environment = {"python": {"requires": requires}} if requires else {}
-            bundle = make_bundle(files, environment=environment)
-            manifest = unpack(io.BytesIO(bundle), directory)
-            lines = []
-            environments = Environments(Path("environments"), processes)
-            return environments.build(manifest, directory, lines.append), lines
+    def build(name, requires=None, files=None, **named):
+        directory = tmp_path / name
+        environment = {"python": {"requires": requires}} if requires else {}
+        bundle = make_bundle({**(files or {}), **named}, environment=environment)
+        if not directory.exists():
+            unpack(io.BytesIO(bundle), directory)
+        manifest, lines, own = Manifest.read(directory), [], tmp_path / f"{name}-own"
+        return server.build(manifest, directory, own, lines.append), lines
 
-        yield build
+    return build
 
 
 def packages(environment):
@@ -42,47 +57,177 @@ def packages(environment):
     return sorted(subprocess.check_output(command, encoding="utf-8").split())
 
 
+def version_of(environment, package):
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.check_output([environment.python, "-c", code], encoding="utf-8").strip()
+
+
+# A build backend of the package's own, for builds without any other.
+BACKEND = """
+import zipfile
+def build_wheel(directory, *_):
+    name = "NAME-VERSION-py3-none-any.whl"
+    with zipfile.ZipFile(f"{directory}/{name}", "w") as wheel:
+        wheel.writestr("NAME.py", "")
+        metadata = "Metadata-Version: 2.1\\nName: NAME\\nVersion: VERSION\\n"
+        wheel.writestr("NAME-VERSION.dist-info/METADATA", metadata)
+        tags = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("NAME-VERSION.dist-info/WHEEL", tags)
+        wheel.writestr("NAME-VERSION.dist-info/RECORD", "")
+    return name
+build_editable = build_wheel
+"""
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+def backend(version, name="own_0q"):
+    return BACKEND.replace("VERSION", version).replace("NAME", name)
+
+
+def own_package(version, prefix=""):
+    """The files of a package in a bundle."""
+    return {f"{prefix}pyproject.toml": PROJECT, f"{prefix}backend.py": backend(version)}
+
+
+def wheel_of(directory, version, name="own_0q"):
+    """Write a wheel into a directory; return its name."""
+    directory.mkdir(exist_ok=True)
+    code = {}
+    exec(backend(version, name), code)
+    return code["build_wheel"](directory)
+
+
 def test_equal_requirements_share_an_environment(build):
-    """Also between two servers that build it at the same time."""
+    """Also between two servers that build it at the same time, and on other lines."""
     with ThreadPoolExecutor() as pool:
-        both = pool.map(lambda name: build(name, **{"requirements.txt": "iniconfig"}), "ab")
+        both = pool.map(lambda name: build(name, **{"requirements.txt": "iniconfig\nsix"}), "ab")
     (first, _), (second, _) = both
-    third, lines = build("c", **{"requirements.txt": "iniconfig"})
+    third, lines = build("c", **{"requirements.txt": "# ours\r\nsix\r\n\r\niniconfig # theirs\r\n"})
     assert first == second == third
-    assert "Using environment" in lines[0]
-    assert packages(first) == ["iniconfig"]
+    assert "Using environment" in lines[1]
+    assert packages(first) == ["iniconfig", "six"]
 
 
-def test_requirements_that_refer_to_files_depend_on_them(build):
-    files = {"requirements.txt": "-r more.txt"}
-    first, _ = build("a", **files, **{"more.txt": "iniconfig"})
-    second, _ = build("b", **files, **{"more.txt": "six", "unrelated.txt": ""})
-    assert (packages(first), packages(second)) == (["iniconfig"], ["six"])
-
-
-REQUIREMENTS = {
-    "flask>=3": False,
-    "flask>=3  # see https://example.com/a": False,
-    "# ./not/used\nflask": False,
-    "flask==3.0 \\\n    --hash=sha256:abc": False,
-    "-r more.txt": True,
-    "  --requirement=more.txt": True,
-    "-e .": True,
-    "flask\n./package  # ours": True,
-    "package-1.0-py3-none-any.whl": True,
-    "package @ git+https://example.com/a#egg=package": True,
+SHAREABLE = {
+    "flask>=3": True,
+    "flask>=3  # see https://example.com/a": True,
+    "# ./not/used\nflask": True,
+    "flask==3.0 \\\n    --hash=sha256:abc \\\n    --hash=sha256:def": True,
+    'Flask [async] >=3,<4 ; python_version > "3"': True,
+    "zope.interface": True,
+    "\n": True,
+    ".": False,
+    "-e .": False,
+    "  --editable=./pkg": False,
+    ".[dev]": False,
+    "flask\n./package  # ours": False,
+    "pkg/": False,
+    r".\pkg": False,
+    '"./pkg"': False,
+    "file:.": False,
+    "FILE:./pkg": False,
+    "file:///a/b": False,
+    "pkg @ ./pkg": False,
+    "pkg@file:./pkg": False,
+    "pkg-1.0-py3-none-any.whl": False,
+    "pkg-1.0-py3-none-any.WHL[dev]": False,
+    "pkg-1.0.tar.gz": False,
+    "pkg-1.0.zip": False,
+    "pkg-1.0.tgz": False,
+    "-r more.txt": False,
+    "-rmore.txt": False,
+    "  --requirement=more.txt": False,
+    "-c constraints.txt": False,
+    "--find-links ./wheels\nflask": False,
+    "--index-url https://example.com/simple\nflask": False,
+    "--pre\nflask": False,
+    "flask --config-settings=a=b": False,
+    "${PWD}/pkg": False,
+    "flask==${VERSION}": False,
+    "-e \\\n  .": False,
+    "package @ git+https://example.com/a#egg=package": False,
+    "https://example.com/a.whl": False,
 }
 
 
-@pytest.mark.parametrize(("text", "refers"), REQUIREMENTS.items(), ids=repr)
-def test_only_paths_urls_and_options_refer_to_files(text, refers):
-    assert bool(REFERS_TO_FILES.search(text)) is refers
+@pytest.mark.parametrize(("text", "shareable"), SHAREABLE.items(), ids=repr)
+def test_only_names_of_packages_are_shareable(text, shareable):
+    assert (requirements.shareable(text) is not None) is shareable
 
 
-def test_constraint_is_part_of_what_environments_share(build):
-    first, _ = build("a", requires=">=3.10")
-    second, _ = build("b", requires=">=3.9")
-    assert first.python != second.python
+OWN = {
+    ".": "",
+    "-e .": "",
+    "pkg/": "pkg/",
+    "file:./pkg": "pkg/",
+    "own-0q @ ./pkg": "pkg/",
+    "-e ${PWD}/pkg": "pkg/",
+    "-r a/more.txt": "pkg/",
+}
+
+
+@pytest.mark.parametrize(("text", "prefix"), OWN.items(), ids=OWN)
+def test_requirement_of_the_bundle_itself_is_its_own(build, text, prefix):
+    """posit-dev/rsconnect-python#456"""
+    more = {"more.txt": "./pkg", "a/more.txt": "-r ../more.txt"}
+    files = {"requirements.txt": f"{text}\nsix\n", **more}
+    one, _ = build("one", files=files | own_package("1", prefix))
+    two, _ = build("two", files=files | own_package("2", prefix))
+    assert [version_of(environment, "own-0q") for environment in (one, two)] == ["1", "2"]
+    again, lines = build("one")
+    assert again == one and "Using environment" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "own-0q @ ./{}", "--find-links .\nown-0q", "-f .\n--no-index\nown-0q"]
+)
+def test_archive_in_the_bundle_is_its_own(build, tmp_path, text):
+    for name in "12":
+        wheel = wheel_of(tmp_path / name, name)
+        (tmp_path / name / "requirements.txt").write_text(text.format(wheel), encoding="utf-8")
+        unpack(io.BytesIO(make_bundle()), tmp_path / f"plain-{name}")
+        shutil.copy(tmp_path / f"plain-{name}/manifest.json", tmp_path / name)
+        assert version_of(build(name)[0], "own-0q") == name
+
+
+def test_requirements_that_refer_to_files_depend_on_them(build):
+    files = {"requirements.txt": "-r more.txt\n-c constraints.txt", "more.txt": "six"}
+    first, _ = build("a", files=files | {"constraints.txt": "six<1.17"})
+    second, _ = build("b", files=files | {"constraints.txt": "six<1.16", "unrelated.txt": ""})
+    assert version_of(first, "six") == "1.16.0" and version_of(second, "six") == "1.15.0"
+
+
+SETTINGS = {
+    # posit-dev/publisher#3366
+    "pyproject.toml": '[tool.uv]\nexclude-newer = "2022-01-01T00:00:00Z"\n',
+    "uv.toml": "no-index = true\n",
+    "pip.conf": "[global]\nno-index = true\n",
+    ".python-version": "3.16\n",
+}
+
+
+@pytest.mark.parametrize("requirement", ["six", "-r more.txt"])
+def test_settings_in_a_bundle_decide_nothing(build, requirement):
+    files = {"requirements.txt": requirement, "more.txt": "six"}
+    strange, _ = build("a", files=files | SETTINGS)
+    plain, _ = build("b", files=files)
+    assert version_of(strange, "six") == version_of(plain, "six")
+
+
+def test_sources_of_uv_are_not_read(build):
+    """pip does not read them either."""
+    sources = '[tool.uv.sources]\nsix = { path = "./six" }\n'
+    project = f'[project]\nname = "a"\nversion = "1"\ndependencies = ["six"]\n{PROJECT}{sources}'
+    files = {"requirements.txt": ".\nsix", **own_package("1"), "six/pyproject.toml": ""}
+    environment, _ = build(
+        "a", files=files | {"pyproject.toml": project.replace('"a"', '"own-0q"')}
+    )
+    assert version_of(environment, "six") >= "1.16"
 
 
 def test_programs_of_an_environment_run(build):
@@ -92,62 +237,236 @@ def test_programs_of_an_environment_run(build):
     assert b"Usage" in told
 
 
-def test_environment_that_has_lost_its_python_is_built_again(build):
-    first, _ = build("a")
-    first.python.unlink()
-    first.python.symlink_to("/nowhere/python")
-    second, _ = build("b")
-    assert packages(second) == []
-    shutil.rmtree(second.python.parents[1])
-    assert packages(build("c")[0]) == []
+def replace_python(environment):
+    (environment / "bin/python").unlink()
+    (environment / "bin/python").symlink_to("/nowhere/python")
 
 
-FAILURES = {
-    "no-such-package-0q": "no-such-package-0q was not found in the package registry",
-    "iniconfig==99": "there is no version of iniconfig==99",
-    "six<1\nsix>1": "you require six<1 and six>1",
-    "./gone": "Distribution not found at: file:///[^ ]*/gone",
+DAMAGES = {
+    "no Python": replace_python,
+    "no environment": shutil.rmtree,
+    "no configuration": lambda environment: (environment / "pyvenv.cfg").unlink(),
+    "no packages": lambda environment: shutil.rmtree(environment / "lib"),
 }
 
 
-@pytest.mark.parametrize(("requirements", "reason"), FAILURES.items(), ids=repr)
-def test_requirement_that_cannot_be_installed_is_reported_without_progress(
-    build, requirements, reason
-):
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_environment_is_built_again(build, damage):
+    environment, _ = build("a", **{"requirements.txt": "six"})
+    damage(environment.python.parents[1])
+    assert packages(build("a")[0]) == ["six"]
+
+
+ONLY_HERE = "is not in the bundle: it is only on this machine, not on a Connect server."
+REFUSED = [
+    "-e {}",
+    "{}",
+    "--editable={}",
+    "file://{}",
+    "FILE://localhost{}",
+    "own-0q @ file://{}",
+    "own-0q[dev] @ {} ; python_version > '3'",
+    "git+file://{}",
+    "own-0q @ git+file://{}@main#egg=a",
+    "../outside",
+    "-e ./pkg/../../outside",
+    "file:../outside",
+    "-r {}/more.txt",
+    "--requirement=../outside/more.txt",
+    "-c {}/more.txt",
+    "--find-links {}\nsix",
+    "-f file://{}\nsix",
+    "--index-url file://{}\nsix",
+    "--extra-index-url={}\nsix",
+    "${{OUTSIDE}}",
+    "-r ${{OUTSIDE}}/more.txt",
+    "-r inside.txt",
+    "-c inside.txt",
+]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_path_of_this_machine_is_refused(build, tmp_path, monkeypatch, text):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name, source in {**own_package("1"), "more.txt": ""}.items():
+        (outside / name).write_text(source, encoding="utf-8")
+    monkeypatch.setenv("OUTSIDE", str(outside))
+    text, inside = text.format(outside), f"flask\n-r {outside}/more.txt"
+    file = "inside.txt" if "inside" in text else "requirements.txt"
+    with pytest.raises(BuildError) as told:
+        build("a", files={"requirements.txt": text, "inside.txt": inside})
+    assert str(told.value).startswith(f"{file}: ") and str(told.value).endswith(ONLY_HERE)
+    assert not list(tmp_path.glob("environments/*"))
+
+
+def test_path_of_this_machine_in_a_package_is_refused(build, tmp_path):
+    wheel = wheel_of(tmp_path / "outside", "1")
+    project = f'dependencies = ["own-0q @ file://{tmp_path}/outside/{wheel}"]\n'
+    project = f'[project]\nname = "a-0q"\nversion = "1"\n{project}' + PROJECT.replace(
+        "[]", '["setuptools"]', 1
+    )
+    project = (
+        project.partition("build-backend")[0]
+        + 'build-backend = "setuptools.build_meta"\n[tool.setuptools]\npy-modules = []\n'
+    )
+    with pytest.raises(BuildError, match=f"^own_0q from file://.* {ONLY_HERE}$"):
+        build("a", files={"requirements.txt": ".", "pyproject.toml": project})
+
+
+FOUND = "No matching distribution found for"
+FAILURES = {
+    "no-such-package-0q": f"no-such-package-0q was not found in the package registry ({FOUND} no-such-package-0q)",
+    "iniconfig==99": f"there is no version of iniconfig==99 ({FOUND} iniconfig==99)",
+    "iniconfig>99": rf"only iniconfig<=[\d.]+ is available and you require iniconfig>99 ({FOUND} iniconfig>99)",
+    "pywin32==306": f"pywin32==306 has no wheels with a matching platform tag .e.g., `[^`]+`. ({FOUND} pywin32==306)",
+    "six<1\nsix>1": "you require six<1 and six>1",
+    "Werkzeug==2.2.3\nMarkupSafe==2.0.1": "werkzeug==2.2.3 depends on markupsafe>=2.1.1 and you require "
+    "(werkzeug==2.2.3|markupsafe==2.0.1) and you require (werkzeug==2.2.3|markupsafe==2.0.1)",
+    "pandas>=2\nnumpy<1.20": r"pandas>=2\.0\.0 depends on numpy>=1\.\d+\.\d+ and you require .*",
+    "--no-index\nsix": f"six was not found in the provided package locations ({FOUND} six)",
+    "git+https://127.0.0.1:9/a.git": "Git operation failed: fatal: unable to access .*",
+    "./gone": "Distribution not found at: gone",
+    "./bad": "The build backend returned an error: cannot find mysql_config",
+    "./worse": "The build backend returned an error: RuntimeError: no compiler",
+    "-r gone.txt": "requirements.txt names gone.txt, which is not in the bundle.",
+    "-c a/../gone.txt": "requirements.txt names a/../gone.txt, which is not in the bundle.",
+    "flask=3": "Couldn't parse requirement in `requirements.txt` at position 0: no such comparison operator .*",
+}
+FAILING = {
+    "bad/setup.py": "import sys\nsys.exit('cannot find mysql_config')",
+    "worse/setup.py": "print('x' * 2000)\nraise RuntimeError('no compiler')",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), FAILURES.items(), ids=repr)
+def test_requirement_that_cannot_be_installed_is_told_in_one_line(build, tmp_path, text, reason):
+    reason = re.sub(r"\((No matching .*|e\.g\. .*?)\)", r"\\(\1\\)", reason)
     with pytest.raises(BuildError, match=f"^{reason}$"):
-        build("a", **{"requirements.txt": requirements})
+        build("a", files={"requirements.txt": text, **FAILING})
+    assert not list(tmp_path.glob("environments/*"))
+    assert not list(tmp_path.glob("new-*"))
+
+
+ENCODINGS = {
+    "utf-16": "",
+    "utf-8-sig": "",
+    "utf-16-le": "requirements.txt is in UTF-16 without a BOM. Save it as UTF-8.",
+    "latin-1": "requirements.txt is not in UTF-8: byte 0xe9 in line 2. Save it as UTF-8.",
+}
+
+
+@pytest.mark.parametrize(("encoding", "reason"), ENCODINGS.items(), ids=ENCODINGS)
+@pytest.mark.parametrize("text", ["six\r\n# é\r\n", "six\r\n# é\r\n-c constraints.txt\r\n"])
+def test_requirements_are_read_as_pip_reads_them_or_refused(
+    build, tmp_path, encoding, reason, text
+):
+    unpack(io.BytesIO(make_bundle({"constraints.txt": ""})), tmp_path / "a")
+    (tmp_path / "a/requirements.txt").write_bytes(text.encode(encoding))
+    expected = (
+        pytest.raises(BuildError, match=f"^{reason}$") if reason else contextlib.nullcontext()
+    )
+    with expected:
+        assert packages(build("a")[0]) == ["six"]
 
 
 def test_build_of_a_package_leaves_no_temporary_files(build, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    setup = "from setuptools import setup\nsetup(name='package-0q', py_modules=[])\n"
-    environment, _ = build("a", **{"requirements.txt": "./package", "package/setup.py": setup})
-    assert packages(environment) == ["package-0q"]
+    environment, _ = build("a", files={"requirements.txt": "./p", **own_package("1", "p/")})
+    assert packages(environment) == ["own_0q"]
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_no_python_is_downloaded(build, tmp_path, monkeypatch):
     monkeypatch.delenv("UV_PYTHON_DOWNLOADS", raising=False)
+    monkeypatch.setattr(Environments, "_found", {})
     told = "#!/bin/sh\necho error: downloads: $UV_PYTHON_DOWNLOADS\nexit 1\n"
     (tmp_path / "uv").write_text(told, encoding="utf-8")
     (tmp_path / "uv").chmod(0o700)
-    monkeypatch.setattr("shared.connect.running.environments.UV", str(tmp_path / "uv"))
+    monkeypatch.setattr(environments, "UV", str(tmp_path / "uv"))
     with pytest.raises(BuildError, match="^downloads: never$"):
         build("a")
 
 
-def test_constraint_that_no_python_meets_is_reported(publisher, owner, content):
+VERSIONS = ["3.14.0", "3.13.3", "3.13.1", "3.11.9", "3.11.4", "3.8.18"]
+CHOICES = [
+    # posit-dev/rsconnect-python#678
+    ("3.11.4", "~=3.11", "3.14.0"),
+    ("3.11.4", "~=3.11,<3.14", "3.13.3"),
+    ("3.11.4", "~=3.11.0", "3.11.9"),
+    ("3.11.4", "==3.11.*", "3.11.9"),
+    ("3.11.4", "==3.11.4", "3.11.4"),
+    ("3.11.4", ">= 3.8 , < 3.12", "3.11.9"),
+    ("3.11.4", "!=3.14.0", "3.13.3"),
+    ("3.11.4", "", "3.11.4"),
+    ("3.11.0", "", "3.11.9"),
+    ("3.13.0rc1", "", "3.13.3"),
+    ("3.12.4", "", "3.14.0"),
+    ("3.16.0", "", "3.14.0"),
+    ("3", "", "3.14.0"),
+    ("2.7.18", "", None),
+    ("3.11.4", "==3.12.*", None),
+    ("3.11.4", ">=3.15", None),
+]
+
+
+@pytest.mark.parametrize(("version", "requires", "chosen"), CHOICES)
+def test_python_is_the_one_that_connect_takes(
+    tmp_path, processes, monkeypatch, version, requires, chosen
+):
+    pythons = [Python(Version(each), "python") for each in VERSIONS]
+    monkeypatch.setattr(Environments, "pythons", lambda self: pythons)
+    server, manifest = (
+        Environments(tmp_path, processes),
+        Manifest("app", "r.txt", version, requires),
+    )
+    if chosen:
+        assert str(server.choose(manifest).version) == chosen
+    else:
+        told = f"No Python here meets {requires or '2.*'}: there are {', '.join(VERSIONS)}."
+        with pytest.raises(BuildError, match=f"^{told}$".replace("*", r"\*")):
+            server.choose(manifest)
+
+
+def test_pythons_are_looked_for_once_and_only_those_that_run_apps(tmp_path, processes, monkeypatch):
+    def item(version, implementation="cpython", variant="default"):
+        return {
+            "version": version,
+            "implementation": implementation,
+            "variant": variant,
+            "path": version,
+        }
+
+    told = [item("3.13.1"), item("3.13.1"), item("3.8.18"), item("3.7.1"), item("3.16.0a1")]
+    told += [item("3.14.0", variant="freethreaded"), item("3.11.9", "pypy"), item("3.14.0")]
+    asked = []
+    monkeypatch.setattr(Environments, "_found", {})
+    monkeypatch.setattr(
+        Environments, "_uv", lambda *_, **__: asked.append(1) or ["warning", json.dumps(told)]
+    )
+    server = Environments(tmp_path, processes)
+    for _ in range(2):
+        assert [str(python.version) for python in server.pythons()] == [
+            "3.14.0",
+            "3.13.1",
+            "3.8.18",
+        ]
+    assert len(asked) == 1
+
+
+def test_no_python_for_a_bundle_is_told(publisher, owner, content):
     requires = {"python": {"requires": ">=3.99"}}
     _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
     assert task["code"] == 1
-    assert "No interpreter found for Python >=3.99" in task["error"]
+    assert "No Python here meets >=3.99: there are 3." in task["error"]
     assert owner.get(content["content_url"]).status_code == 404
 
 
-def test_python_meets_the_constraint(server, publisher, content):
+def test_python_meets_the_constraint(publisher, content):
     own = "{}.{}".format(*sys.version_info)
-    versions = server.contents.environments.pythons()
+    listed = publisher.get("server_settings/python").json()["installations"]
+    versions = [item["version"] for item in listed]
     assert len(set(versions)) == len(versions)
     found = {version.rpartition(".")[0] for version in versions}
     wanted = max(found - {own}, key=lambda v: int(v.partition(".")[2]), default=own)
@@ -156,3 +475,93 @@ def test_python_meets_the_constraint(server, publisher, content):
     assert task["code"] == 0, task["output"]
     record = publisher.get(f"content/{content['guid']}").json()
     assert record["py_version"].startswith(f"{wanted}.")
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A package index with a certificate of its own: what pip's settings may name of it."""
+    wheels, authority, context = (
+        tmp_path / "wheels",
+        trustme.CA(),
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+    )
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    names = {name: wheel_of(wheels, "77", name) for name in ["own_0q"]}
+
+    def app(environ, start_response):
+        path = environ["PATH_INFO"].strip("/")
+        name = path.replace("-", "_")
+        found = (wheels / path).is_file() or name in names
+        start_response("200 OK" if found else "404 Not Found", [("Content-Type", "text/html")])
+        if (wheels / path).is_file():
+            return [(wheels / path).read_bytes()]
+        return [f'<a href="/{names[name]}">{names[name]}</a>'.encode()] if found else []
+
+    with serving(app, ssl_context=context) as port:
+        url = f"https://localhost:{port}/"
+        yield {
+            "url": url,
+            "host": f"localhost:{port}",
+            "cert": tmp_path / "authority.pem",
+            "links": wheels,
+        }
+
+
+# What pip's configuration has, and its variables.
+PIP_SETTINGS = {
+    "variables": ("", {"PIP_INDEX_URL": "{url}", "PIP_CERT": "{cert}"}),
+    "file": (
+        "[global]\nindex-url = {url}\nextra-index-url =\n  {url}\n  {url}\ncert = {cert}\n",
+        {},
+    ),
+    "trusted host": ("[global]\nextra-index-url = {url}\ntrusted-host = {host}\n", {}),
+    "install": (
+        "[install]\nindex-url = {url}\ntrusted-host = {host}\n[global]\nindex-url = x\n",
+        {},
+    ),
+    "variable": ("[global]\ntrusted-host = {host}\nindex-url = x\n", {"PIP_INDEX_URL": "{url}"}),
+    "find-links": ("[global]\nno-index = true\nfind-links = {links} /nowhere\n", {}),
+}
+
+
+@pytest.fixture
+def pip(index, tmp_path, monkeypatch):
+    """Sets pip's settings, and no others."""
+
+    def set_up(file, variables):
+        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+            monkeypatch.delenv(name)
+        (tmp_path / "pip.conf").write_text(file.format(**index), encoding="utf-8")
+        monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value.format(**index))
+
+    return set_up
+
+
+@pytest.mark.parametrize(("file", "variables"), PIP_SETTINGS.values(), ids=PIP_SETTINGS)
+def test_settings_of_pip_are_taken_over(build, pip, file, variables):
+    pip(file, variables)
+    environment, _ = build("a", **{"requirements.txt": "own-0q"})
+    assert version_of(environment, "own-0q") == "77"
+
+
+def test_certificate_that_is_not_trusted_is_told(build, pip):
+    pip("[global]\nindex-url = {url}\n", {})
+    with pytest.raises(
+        BuildError,
+        match="^Failed to fetch: https://localhost:.*: invalid peer certificate: UnknownIssuer$",
+    ):
+        build("a", **{"requirements.txt": "own-0q"})
+
+
+def test_settings_of_uv_win_over_those_of_pip(build, pip, index, tmp_path, monkeypatch):
+    """Its variables, and its file of the user's."""
+    pip("[global]\nno-index = true\nfind-links = /nowhere\n", {})
+    monkeypatch.setenv("UV_NO_INDEX", "0")
+    monkeypatch.setenv("UV_INSECURE_HOST", index["host"])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv/uv.toml").write_text(f'index-url = "{index["url"]}"\n', encoding="utf-8")
+    assert version_of(build("a", **{"requirements.txt": "own-0q"})[0], "own-0q") == "77"

@@ -1,6 +1,7 @@
 """A redeployment fails no request, and one that fails leaves what visitors see."""
 
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -9,6 +10,7 @@ import pytest
 
 from shared import contract
 from shared.catalogue import EXAMPLES
+from shared.connect.running.environments import Environments
 from tests.connect.support import (
     ask_echo,
     deploy_bundle,
@@ -73,7 +75,8 @@ def test_failed_redeployment_reads_as_one(publisher, owner, own_echo):
     bad = make_bundle({"requirements.txt": "no-such-package-0q\n"})
     new, task = deploy_bundle(publisher, own_echo, bad)
     told = (
-        f"Bundle {new} failed: no-such-package-0q was not found in the package registry. "
+        f"Bundle {new} failed: no-such-package-0q was not found in the package registry "
+        "(No matching distribution found for no-such-package-0q). "
         f"Visitors still see bundle {old}."
     )
     assert task["code"] == 1 and task["output"][-1] == task["error"] == told
@@ -104,3 +107,105 @@ def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, c
     url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": bundle}
     follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
     assert "failed:" not in owner.get("/").text
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Lets the first build of all wait until it is set; raises what its `error` is, if any."""
+    slow, build, builds = threading.Event(), Environments.build, iter([True])
+    slow.started, slow.error = threading.Event(), None
+
+    def build_slowly(self, manifest, bundle, *options):
+        if next(builds, False):
+            slow.started.set()
+            assert slow.wait(60)
+            if slow.error:
+                raise slow.error
+        return build(self, manifest, bundle, *options)
+
+    monkeypatch.setattr(Environments, "build", build_slowly)
+    yield slow
+    slow.set()
+
+
+def start_deployment(publisher, content, bundle, **options):
+    """Upload a bundle and start its deployment; return its id, and the id of the task."""
+    url = f"content/{content['guid']}"
+    uploaded = publisher.post(f"{url}/bundles", content=bundle).json()["id"]
+    started = publisher.post(f"{url}/deploy", json={"bundle_id": uploaded, **options})
+    return uploaded, started.json()["task_id"]
+
+
+def test_bundle_that_was_deployed_last_is_shown(publisher, owner, content, slow):
+    """Whichever builds faster."""
+    older, task = start_deployment(publisher, content, make_bundle())
+    assert slow.started.wait(60)
+    newer, _ = deploy_bundle(publisher, content, make_bundle({"app.py": echo_source("2")}))
+    draft, _ = deploy_bundle(publisher, content, make_bundle(), activate=False)
+    slow.set()
+    ended = follow_task(publisher, task)
+    told = f"Bundle {older} is built; one that was deployed after it is active."
+    assert ended["code"] == 0 and ended["output"][-1] == told
+    assert publisher.get(f"content/{content['guid']}").json()["bundle_id"] == newer
+    assert ask_echo(owner, content)["version"] == "2"
+
+
+def test_failed_bundle_leaves_the_one_before_it(publisher, owner, content, slow):
+    older, task = start_deployment(publisher, content, make_bundle())
+    assert slow.started.wait(60)
+    deploy_bundle(publisher, content, make_bundle({"requirements.txt": "./gone"}))
+    slow.set()
+    assert follow_task(publisher, task)["code"] == 0
+    assert publisher.get(f"content/{content['guid']}").json()["bundle_id"] == older
+
+
+@pytest.mark.parametrize("what", ["bundle", "content"])
+@pytest.mark.parametrize("requirement", ["", "-r more.txt"])
+def test_deletion_while_it_is_built_ends_the_task(
+    server, publisher, owner, content, slow, what, requirement
+):
+    bundle = make_bundle({"requirements.txt": requirement, "more.txt": ""})
+    bundle, task = start_deployment(publisher, content, bundle)
+    assert slow.started.wait(60)
+    url = f"content/{content['guid']}"
+    deleted = publisher.delete(url if what == "content" else f"{url}/bundles/{bundle}")
+    assert deleted.status_code == 204
+    slow.set()
+    ended = follow_task(publisher, task)
+    assert (ended["code"], ended["error"]) == (1, f"Bundle {bundle} failed: It has been deleted.")
+    assert publisher.get(url).status_code == (404 if what == "content" else 200)
+    assert owner.get("/").status_code == 200
+    assert not list(server.directory.rglob(f"{content['guid']}/{bundle}"))
+    assert (server.directory / content["guid"]).exists() is (what == "bundle")
+
+
+ERRORS = {
+    "ValueError: embedded null byte": ValueError("embedded null byte"),
+    "No space left on device": OSError(28, "No space left on device", "/a/path"),
+    "AssertionError": AssertionError(),
+}
+
+
+@pytest.mark.parametrize(("told", "error"), ERRORS.items(), ids=ERRORS)
+def test_any_exception_ends_the_task(publisher, content, slow, told, error):
+    slow.error = error
+    slow.set()
+    bundle, task = deploy_bundle(publisher, content, make_bundle())
+    assert task["code"] == 1
+    assert task["error"] == task["output"][-1] == f"Bundle {bundle} failed: {told}."
+
+
+def test_log_of_a_build_has_the_lines_that_publishers_wait_for(publisher, content):
+    """posit-dev/publisher#793 has them; Posit Publisher's deployProgress.ts reads the last."""
+    _, task = deploy_bundle(publisher, content, make_bundle())
+    version = publisher.get(f"content/{content['guid']}").json()["py_version"]
+    wanted = [
+        r"Building (.* application|.* API|Jupyter notebook).*",
+        rf"Bundle requested Python version 3\.11\.0; using /.* from Local which has version {version}",
+        rf"Completed Python build using Local against Python version: '{version}'",
+        r"Launching .*(Quarto|R Markdown|application|API|notebook)",
+    ]
+    found = [
+        next(i for i, line in enumerate(task["output"]) if re.match(each, line)) for each in wanted
+    ]
+    assert found == sorted(found) and found[0] == 0

@@ -1,15 +1,17 @@
 """Bundles: uploads, builds and deployments."""
 
-import json
+from typing import IO
 
-from flask import Blueprint, request, send_file
+from flask import Blueprint, abort, request, send_file
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from ..bundles import Bundle
+from ..bundles import MAX_SIZE, Bundle
 from ..contents import Content
 from ..current import contents
 from ..errors import ConnectError, Problem
 from ..jobs import timestamp
-from .reading import json_body, page_of, value_of
+from .reading import json_body, page_of, parse_json, value_of
 
 # What nobody can set here, and is null.
 UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
@@ -49,9 +51,20 @@ def list_bundles(content):
 
 @blueprint.post("/v1/content/<content>/bundles")
 def upload(content):
-    archive = request.files.get("archive", request.stream)
-    metadata: dict = request.form.get("metadata", {}, type=json.loads)
-    return bundle_record(content, contents.upload(content, archive.read(), metadata))
+    request.max_content_length = MAX_SIZE
+    try:
+        # Any other type is the archive itself: curl --data-binary says that it is a form.
+        archive: IO[bytes] | FileStorage | None = request.stream
+        metadata: dict = {}
+        if request.mimetype == "multipart/form-data":
+            archive = request.files.get("archive")
+            metadata = parse_json(request.form.get("metadata", "{}").encode(), dict, "metadata")
+        if archive is None:
+            raise ConnectError(Problem.BAD_ARCHIVE, "The form has no file with the name archive.")
+        return bundle_record(content, contents.upload(content, archive.read, metadata))
+    except RequestEntityTooLarge:
+        limit = f"{MAX_SIZE / 1024**3:g} GiB ({MAX_SIZE:,} bytes)"
+        abort(413, f"The bundle is larger than {limit}, which is the limit here.")
 
 
 @blueprint.get("/v1/content/<content>/bundles/<bundle>")

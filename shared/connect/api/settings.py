@@ -28,8 +28,8 @@ def more_settings(mode=None):
 def python_settings():
     # The reference lacks the last one, which the client's preflight.py reads.
     local = {"cluster_name": "Local", "image_name": "Local", "publishable": True}
-    versions = contents.environments.pythons()
-    installations = [{"version": version, **local} for version in versions]
+    pythons = contents.environments.pythons()
+    installations = [{"version": str(python.version), **local} for python in pythons]
     return {"installations": installations, "api_enabled": True}
 
 
