@@ -20,6 +20,8 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# What an app prints or raises is text, whatever it looks like.
+PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 Links = dict[str, list[tuple[str, str]]]  # of a content's title: labels and paths
 
 blueprint = Blueprint("pages", __name__)
@@ -80,7 +82,7 @@ def ping():
 @blueprint.get("/connect/apps/<guid>/logs")
 def logs(guid):
     text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
-    return Response(text, mimetype="text/plain")
+    return Response(text, headers=PLAIN)
 
 
 def visitors_of(content: Content) -> str:

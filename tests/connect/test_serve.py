@@ -159,6 +159,8 @@ def test_options_of_the_server(start, environments):
     told = until(process, "Ctrl-C stops it.")
     assert "the-key" not in told
     url = re.search(r"http://\S+/", told)[0] + "__api__/v1/"
+    lines = [line for line in told.splitlines() if "API key" in line]
+    assert lines[0] == "API key of admin: as in CONNECT_API_KEY (administrator)"
     keys = {"admin": "the-key", **dict(re.findall(r"API key of (\w+): (\w{32})", told))}
     users = {}
     for name, key in keys.items():
@@ -183,7 +185,11 @@ WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("-
 def test_wrong_option_is_one_line_after_the_usage(start, option, value):
     process = start(*SERVER, option, value)
     *usage, line = process.read().splitlines()
-    assert usage[0].startswith("usage:") and option in line and "Traceback" not in line
+    assert (
+        usage[0].startswith("usage: python -m shared.connect [-h]")
+        and option in line
+        and "Traceback" not in line
+    )
     assert process.wait() == 2
 
 
@@ -209,6 +215,24 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     assert {running, building} <= {child.pid for child in children}
     process.kill(signal.SIGKILL)
     assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
+    """And of no other, nor what is not a server's."""
+    (temporary / "connect-else").mkdir()
+    (temporary / "connect-else" / "lock").touch()
+    processes, directories = [], []
+    for _ in range(2):
+        processes.append(start(*SERVER))
+        until(processes[-1], "Ctrl-C")
+        directories += set(temporary.iterdir()) - {*directories, temporary / "connect-else"}
+    killed, alive = processes
+    killed.kill(signal.SIGKILL)
+    killed.wait()
+    assert all(directory.exists() for directory in directories)
+    until(start(*SERVER), "Ctrl-C")
+    assert [directory.exists() for directory in directories] == [False, True]
+    assert (temporary / "connect-else").exists() and alive.isalive()
 
 
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
