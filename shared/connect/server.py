@@ -25,7 +25,6 @@ from .listener import Listener
 from .proxy import pass_on
 from .users import Users
 
-
 # Of a server's directory in TMPDIR, and of a file in it.
 PREFIX, LOCK = "connect-", "local-connect.lock"
 
