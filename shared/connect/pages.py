@@ -13,6 +13,7 @@ from flask import (
 
 from .contents import Content
 from .current import contents, users
+from .errors import PLAIN
 from .jobs import BUILD, Job, timestamp
 
 # The page needs its own style only, so nothing else may run or load.
@@ -20,8 +21,6 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What an app prints or raises is text, whatever it looks like.
-PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 Links = dict[str, list[tuple[str, str]]]  # of a content's title: labels and paths
 
 blueprint = Blueprint("pages", __name__)

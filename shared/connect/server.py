@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from flask import Flask, request
 from waitress import wasyncore
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
-from .errors import error_record, http_error, one_line, quoted
+from .errors import answer_to
 from .listener import Listener
 from .proxy import pass_on
 from .users import Users
@@ -111,6 +112,7 @@ class LocalConnect:
             "LINKS": links,
             "TELL_GUIDS": guids,
             "MAX_CONTENT_LENGTH": MAX_SIZE,
+            "PROPAGATE_EXCEPTIONS": True,  # to the guard of the listener
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
@@ -122,15 +124,9 @@ class LocalConnect:
             # Another site's name may lead to this machine (DNS rebinding).
             get_host(request.environ, hosts)
 
-        @app.errorhandler(Exception)
-        def answer_error(exception):
-            error = http_error(exception)
-            if error is not exception:
-                path = quoted(request.path)
-                app.logger.error("%s %s: %s", request.method, path, one_line(exception))
-            if not request.path.startswith("/__api__/"):
-                return f"{error.description}\n", error.code, pages.PLAIN
-            return error_record(error), error.code
+        @app.errorhandler(HTTPException)
+        def answer_error(error):
+            return answer_to(error, request.path)
 
         app.before_request(pass_on)
         app.register_blueprint(api.blueprint)
