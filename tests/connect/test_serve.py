@@ -167,6 +167,8 @@ def test_options_of_the_server(start, environments):
         headers = {"Authorization": f"Key {key}"}
         users[name] = httpx.get(f"{url}user", headers=headers, timeout=60).json()
         assert users[name]["username"] == name
+    groups = httpx.get(f"{url}groups", headers=headers, timeout=60).json()["results"]
+    assert [group["name"] for group in groups] == ["admins", "editors"]  # bob is in none
     roles = [user["user_role"] for user in users.values()]
     assert roles == ["administrator", "viewer", "viewer"]
     headers = {"Authorization": "Key the-key"}
@@ -183,10 +185,11 @@ WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("-
 
 @pytest.mark.parametrize(("option", "value"), WRONG)
 def test_wrong_option_is_one_line_after_the_usage(start, option, value):
-    process = start(*SERVER, option, value)
+    module = SERVE if option == "--port" else SERVER
+    process = start(*module, option, value)
     *usage, line = process.read().splitlines()
     assert (
-        usage[0].startswith("usage: python -m shared.connect [-h]")
+        usage[0].startswith(f"usage: python -m {module[1]} [-h]")
         and option in line
         and "Traceback" not in line
     )
