@@ -257,6 +257,6 @@ def test_failed_deployment_ends_with_one_line(start, environments, temporary, tm
     (copy / "README.md").write_text(readme.replace("app:app", "app:nope"), encoding="utf-8")
     process = start(*SERVE, "--environments", environments, cwd=copy)
     last = process.read().splitlines()[-1]
-    assert re.fullmatch(r"\S+-example cannot be deployed: .*AttributeError: .*'nope'", last)
+    assert re.fullmatch(r"\S+-example cannot be deployed: .*AttributeError: .*'nope'\.?", last)
     assert process.wait() == 1
     assert list(temporary.iterdir()) == []
