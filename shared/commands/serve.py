@@ -3,7 +3,6 @@
 # ruff: isort: skip_file
 from shared.connect.stopping import stop, wait  # first: see there
 
-import os
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from shared.catalogue import EXAMPLES, Example
-from shared.connect.__main__ import parse, start
+from shared.connect.__main__ import parse, print_keys, start
 from shared.harness.publication import Publish, links, publishing
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
@@ -25,10 +24,9 @@ def main() -> None:
     def work() -> None:
         try:
             print_table(deploy_all(publish))
-            if "CONNECT_API_KEY" not in os.environ:
-                print(f"API key: {connect.api_key}")
             print("The examples are open to all; new content is its owner's.")
-            print(f"See the logs and sign in: {connect.url}/\nCtrl-C stops it.", flush=True)
+            print(f"See the logs and sign in: {connect.url}/")
+            print_keys(connect)
         except Exception as error:
             stop(str(error))
 

@@ -16,7 +16,10 @@ def parse(description: str | None, environments: Path | None = None) -> argparse
 
     environments: where it keeps virtual environments by default.
     """
+    spec = sys.modules["__main__"].__spec__  # argparse names the file, before Python 3.14
+    module = spec and spec.name.removesuffix(".__main__")
     parser = argparse.ArgumentParser(
+        prog=f"python -m {module}" if module else None,
         description=description,
         epilog="The API key is CONNECT_API_KEY if that is set, else a random one.",
     )
@@ -70,16 +73,21 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
-    for user in list(server.users.by_name.values())[1:]:
-        print(f"API key of {user.name}: {user.key}", flush=True)
     return server
+
+
+def print_keys(server: LocalConnect) -> None:
+    """Print whose key each is, the administrator's first, and what stops the server."""
+    for user in server.users.by_name.values():
+        given = user is server.users.admin and "CONNECT_API_KEY" in os.environ
+        key = "as in CONNECT_API_KEY" if given else user.key
+        print(f"API key of {user.name}: {key} ({user.role})")
+    print("Ctrl-C stops it.", flush=True)
 
 
 if __name__ == "__main__":
     arguments = parse(__doc__)
     with start(arguments) as server:
-        if "CONNECT_API_KEY" not in os.environ:
-            print(f"API key: {server.api_key}")
-        print("Ctrl-C stops it.", flush=True)
+        print_keys(server)
         wait()
     print("Stopped.", flush=True)

@@ -45,6 +45,7 @@ class Content:
         self.vanity_created: datetime | None = None
         self.url = f"{url}{self.mount}/"
         self.dashboard = f"{url}/connect/#/apps/{self.guid}"
+        self.log = f"{url}/connect/apps/{self.guid}/logs"  # text, so for curl, too
         self.settings: dict = {}  # of Connect's processes, which the API gives back
         self.variables: dict[str, str] = {}
         self.created = self.deployed = now()
@@ -149,7 +150,7 @@ class Content:
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description
-            told = f"{error.description.rstrip('.')}. Its log: {self.dashboard}/logs"
+            told = f"{error.description.rstrip('.')}. Its log: {self.log}"
             raise BadGateway(told) from None
 
 

@@ -1,14 +1,19 @@
 """What can be wrong with a request to the API, in Connect's own numbers."""
 
 import errno
+import json
 import traceback
 from enum import Enum
 from pathlib import Path
 
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wrappers import Response
 
 # For Werkzeug's own exceptions, by their HTTP status; 2 and 1 for other errors of client and server.
 CODES = {401: 30, 403: 22, 404: 4, 409: 26}
+
+# What an app prints or raises is text, whatever it looks like.
+PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 class Problem(Enum):
@@ -99,6 +104,13 @@ def error_record(error: HTTPException) -> dict:
     default = CODES.get(status, 1 if status >= 500 else 2)
     number = getattr(error, "number", default)
     return record(number, error.description or "")
+
+
+def answer_to(error: HTTPException, path: str) -> Response:
+    """Return the answer to an error: JSON below the API, else one line of text."""
+    if path.startswith("/__api__/"):
+        return Response(json.dumps(error_record(error)), error.code, mimetype="application/json")
+    return Response(f"{error.description}\n", error.code, PLAIN)
 
 
 def record(number: int, text: str) -> dict:

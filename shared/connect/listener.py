@@ -2,20 +2,26 @@
 
 import contextlib
 import json
+import logging
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from socket import socket
+from typing import TYPE_CHECKING
 
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, Error
 
-from .errors import StorageFull, record
+from .errors import StorageFull, answer_to, http_error, one_line, quoted, record
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger(__name__)
 THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
 HEADER_SECONDS = 20  # for the first line and the headers
 BODY_SECONDS = 600  # for the whole request
@@ -118,12 +124,29 @@ class Channel(HTTPChannel):
         return late or now - self.last_activity > IDLE_SECONDS
 
 
+def guarded(app: "WSGIApplication") -> "WSGIApplication":
+    """Return a WSGI app that answers an exception of another, and logs it in one line."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except ClientDisconnected:  # for waitress
+            raise
+        except Exception as exception:
+            path = environ["PATH_INFO"]
+            method, told = environ["REQUEST_METHOD"], one_line(exception)
+            logger.error("%s %s: %s", method, quoted(path), told)
+            return answer_to(http_error(exception), path)(environ, start_response)
+
+    return answer
+
+
 class Listener(TcpWSGIServer):
     """Serves a WSGI app on a socket that listens."""
 
     channel_class = Channel
 
-    def __init__(self, app: Callable, listener: socket, sockets: dict) -> None:
+    def __init__(self, app: "WSGIApplication", listener: socket, sockets: dict) -> None:
         """sockets: where it keeps what it listens to, by descriptor."""
         self.most = most_connections()
         family, kind, protocol = listener.family, listener.type, listener.proto
@@ -140,7 +163,12 @@ class Listener(TcpWSGIServer):
         )
         where = (family, kind, protocol, listener.getsockname())
         super().__init__(
-            app, sockets, _sock=listener, adj=adjustments, sockinfo=where, bind_socket=False
+            guarded(app),
+            sockets,
+            _sock=listener,
+            adj=adjustments,
+            sockinfo=where,
+            bind_socket=False,
         )
 
     def maintenance(self, now: float) -> None:

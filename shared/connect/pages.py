@@ -13,6 +13,7 @@ from flask import (
 
 from .contents import Content
 from .current import contents, users
+from .errors import PLAIN
 from .jobs import BUILD, Job, timestamp
 
 # The page needs its own style only, so nothing else may run or load.
@@ -80,7 +81,7 @@ def ping():
 @blueprint.get("/connect/apps/<guid>/logs")
 def logs(guid):
     text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
-    return Response(text, mimetype="text/plain")
+    return Response(text, headers=PLAIN)
 
 
 def visitors_of(content: Content) -> str:

@@ -1,25 +1,50 @@
 """The local Connect as one object: waitress, and a Flask app of the proxy, the API and the pages."""
 
 import contextlib
+import fcntl
+import os
 import secrets
+import shutil
 import socket
 import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from flask import Flask, request
 from waitress import wasyncore
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
-from .errors import error_record, http_error, one_line, quoted
+from .errors import answer_to
 from .listener import Listener
 from .proxy import pass_on
 from .users import Users
+
+# Of a server's directory in TMPDIR, and of a file in it.
+PREFIX, LOCK = "connect-", "local-connect.lock"
+
+
+def lock(directory: Path) -> IO:
+    """Lock a file in a directory for as long as it is open, so as long as this process lives."""
+    file = (directory / "locking").open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    Path(file.name).rename(directory / LOCK)  # nobody finds it before it is locked
+    return file
+
+
+def remove_dead() -> None:
+    """Remove the directories of servers of this user that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        with contextlib.suppress(OSError), path.open("rb+") as file:
+            if path.parent.stat().st_uid == os.getuid():
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent)
 
 
 class CannotStart(Exception):
@@ -57,14 +82,16 @@ class LocalConnect:
         processes: int = 1,
     ) -> None:
         self._open, choose = contextlib.ExitStack(), "another --port"
+        remove_dead()
         try:
             listener = socket.create_server(("127.0.0.1", port), backlog=1024)
             self._open.enter_context(listener)
             choose = "other --environments or another TMPDIR"
             self.port = listener.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
-            temporary = tempfile.TemporaryDirectory(prefix="connect-", ignore_cleanup_errors=True)
+            temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
+            self._open.enter_context(lock(self.directory))
             self.users = Users(users, api_key)
             self.api_key = self.users.admin.key
             environments = environments or self.directory / "environments"
@@ -85,6 +112,7 @@ class LocalConnect:
             "LINKS": links,
             "TELL_GUIDS": guids,
             "MAX_CONTENT_LENGTH": MAX_SIZE,
+            "PROPAGATE_EXCEPTIONS": True,  # to the guard of the listener
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
@@ -96,16 +124,9 @@ class LocalConnect:
             # Another site's name may lead to this machine (DNS rebinding).
             get_host(request.environ, hosts)
 
-        @app.errorhandler(Exception)
-        def answer_error(exception):
-            error = http_error(exception)
-            if error is not exception:
-                path = quoted(request.path)
-                app.logger.error("%s %s: %s", request.method, path, one_line(exception))
-            if not request.path.startswith("/__api__/"):
-                plain = {"Content-Type": "text/plain; charset=utf-8"}
-                return f"{error.description}\n", error.code, plain
-            return error_record(error), error.code
+        @app.errorhandler(HTTPException)
+        def answer_error(error):
+            return answer_to(error, request.path)
 
         app.before_request(pass_on)
         app.register_blueprint(api.blueprint)

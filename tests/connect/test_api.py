@@ -277,6 +277,15 @@ def test_task_is_told_when_it_has_a_new_line():
     assert task.report(0, 30)["output"] == ["a line"]
 
 
+def test_wait_for_a_task_has_a_limit(server, publisher, monkeypatch):
+    """Else a client keeps a thread of the server for as long as it likes."""
+    task = Job(BUILD, "1")
+    monkeypatch.setitem(server.contents.tasks, task.key, task)
+    monkeypatch.setattr(api.jobs, "WAIT_SECONDS", 0)
+    told = publisher.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
+    assert (told["finished"], told["output"]) == (False, [])
+
+
 def test_variables_are_changed_or_replaced(publisher, url):
     def send(method, **values):
         body = [{"name": name, "value": value} for name, value in values.items()]
@@ -299,7 +308,7 @@ def test_vanity_path_is_set_read_and_deleted(publisher, content, url):
 
 
 PATHS = {
-    (400, 52): ["/", "/__x", "/connect-demo", "/contents/", "/loginfo/a", "sign-in"],
+    (400, 52): ["/", "/__x", "/connect-demo", "/contents/", "/loginfo/a", "sign-in", "sign-out/a"],
     (400, 25): ["/a b/", "/a.b/", "/a//b/", "/é/"],
 }
 

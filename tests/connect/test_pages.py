@@ -70,6 +70,25 @@ def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     assert f"Direct content URL: {server.url}/content/" in printed
 
 
+def test_what_an_app_prints_is_no_page(publisher, owner, stranger, content):
+    """The log, and the reason that the app raises."""
+    app = "raise RuntimeError('<script>alert(1)</script>')\n"
+    deploy_bundle(publisher, content, make_bundle({"app.py": app}))
+    reason = owner.get(content["content_url"])
+    log = stranger.get(f"/connect/apps/{content['guid']}/logs")
+    assert (reason.status_code, log.status_code) == (502, 200)
+    for answer in (reason, log):
+        assert "<script>" in answer.text
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_dashboard_names_the_log_to_programs(server, stranger, content):
+    """The client prints an address with a fragment, which a program does not send."""
+    page = stranger.get(f"{content['dashboard_url']}/logs").text
+    assert f"{server.url}/connect/apps/GUID/logs" in page.partition("<html")[0]
+
+
 def test_index_runs_and_loads_nothing_and_is_in_no_frame(stranger):
     headers = stranger.get("/").headers
     policy = headers["Content-Security-Policy"].split("; ")

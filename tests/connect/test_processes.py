@@ -102,7 +102,9 @@ def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
     before = pids()
     crashed = owner.get(f"{own_echo['content_url']}crash")
     assert crashed.status_code == 502
-    assert f"ended with code 3. Its log: {own_echo['dashboard_url']}/logs" in crashed.text
+    log = own_echo["dashboard_url"].replace("#/", "") + "/logs"
+    assert f"ended with code 3. Its log: {log}" in crashed.text
+    assert "was asked for /crash" in owner.get(log).text  # without a browser, too
     ending = rf"stdout: was asked for /crash\n\S+Z stdout: Process {before[0]} ended with code 3\."
     assert re.search(ending, read_log(owner, own_echo))
     after = {*pids(), *pids()}

@@ -8,7 +8,7 @@ from flask import Flask
 
 from shared.connect import api
 from shared.connect.server import LocalConnect
-from tests.connect.support import deploy_bundle, key_client, make_bundle
+from tests.connect.support import deploy_bundle, make_bundle
 from tests.connect.test_api import problem
 
 pytestmark = pytest.mark.local
@@ -114,11 +114,3 @@ def test_forms_come_from_the_public_address_or_this_machine(environments):
             url = f"http://127.0.0.1:{server.port}/sign-in"
             sent = httpx.post(url, data={"user": "admin"}, headers=headers)
             assert (sent.status_code, sent.headers["location"]) == (303, f"{origin}/")
-
-
-def test_user_without_groups_is_in_none(environments):
-    with (
-        LocalConnect(environments=environments, users=[("bob", [])]) as server,
-        key_client(server, "bob", "/__api__/v1/") as bob,
-    ):
-        assert bob.get("groups").json()["results"] == []

@@ -159,12 +159,16 @@ def test_options_of_the_server(start, environments):
     told = until(process, "Ctrl-C stops it.")
     assert "the-key" not in told
     url = re.search(r"http://\S+/", told)[0] + "__api__/v1/"
+    lines = [line for line in told.splitlines() if "API key" in line]
+    assert lines[0] == "API key of admin: as in CONNECT_API_KEY (administrator)"
     keys = {"admin": "the-key", **dict(re.findall(r"API key of (\w+): (\w{32})", told))}
     users = {}
     for name, key in keys.items():
         headers = {"Authorization": f"Key {key}"}
         users[name] = httpx.get(f"{url}user", headers=headers, timeout=60).json()
         assert users[name]["username"] == name
+    groups = httpx.get(f"{url}groups", headers=headers, timeout=60).json()["results"]
+    assert [group["name"] for group in groups] == ["admins", "editors"]  # bob is in none
     roles = [user["user_role"] for user in users.values()]
     assert roles == ["administrator", "viewer", "viewer"]
     headers = {"Authorization": "Key the-key"}
@@ -181,9 +185,14 @@ WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("-
 
 @pytest.mark.parametrize(("option", "value"), WRONG)
 def test_wrong_option_is_one_line_after_the_usage(start, option, value):
-    process = start(*SERVER, option, value)
+    module = SERVE if option == "--port" else SERVER
+    process = start(*module, option, value)
     *usage, line = process.read().splitlines()
-    assert usage[0].startswith("usage:") and option in line and "Traceback" not in line
+    assert (
+        usage[0].startswith(f"usage: python -m {module[1]} [-h]")
+        and option in line
+        and "Traceback" not in line
+    )
     assert process.wait() == 2
 
 
@@ -211,6 +220,24 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
+def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
+    """And of no other, nor what is not a server's."""
+    (temporary / "connect-else").mkdir()
+    (temporary / "connect-else" / "lock").touch()
+    processes, directories = [], []
+    for _ in range(2):
+        processes.append(start(*SERVER))
+        until(processes[-1], "Ctrl-C")
+        directories += set(temporary.iterdir()) - {*directories, temporary / "connect-else"}
+    killed, alive = processes
+    killed.kill(signal.SIGKILL)
+    killed.wait()
+    assert all(directory.exists() for directory in directories)
+    until(start(*SERVER), "Ctrl-C")
+    assert [directory.exists() for directory in directories] == [False, True]
+    assert (temporary / "connect-else").exists() and alive.isalive()
+
+
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
     wrong = [("--port", server.port, server.port), ("--port", 99999, "0-65535")]
     for option, value, told in (*wrong, ("--environments", __file__, __file__)):
@@ -230,6 +257,6 @@ def test_failed_deployment_ends_with_one_line(start, environments, temporary, tm
     (copy / "README.md").write_text(readme.replace("app:app", "app:nope"), encoding="utf-8")
     process = start(*SERVE, "--environments", environments, cwd=copy)
     last = process.read().splitlines()[-1]
-    assert re.fullmatch(r"\S+-example cannot be deployed: .*AttributeError: .*'nope'", last)
+    assert re.fullmatch(r"\S+-example cannot be deployed: .*AttributeError: .*'nope'\.?", last)
     assert process.wait() == 1
     assert list(temporary.iterdir()) == []
