@@ -23,8 +23,6 @@ from tests.connect.support import (
     read_log,
 )
 
-pytestmark = pytest.mark.local
-
 
 class Text:
     """Equals each text that matches a pattern."""
@@ -135,6 +133,7 @@ def test_contents_are_found_by_name_and_owner(publisher, content):
         assert publisher.get("content", params=query).json() == found, query
 
 
+@pytest.mark.local
 def test_name_is_optional_and_unique(staffed):
     admin = staffed["admin"]
     chosen = [admin.post("content", json=body).json()["name"] for body in ({}, {"name": ""})]
@@ -270,6 +269,7 @@ def test_deployment_and_build_are_tasks(publisher, url):
         assert publisher.get(url).json()["bundle_id"] == bundle
 
 
+@pytest.mark.local
 def test_task_is_told_when_it_has_a_new_line():
     """The client asks again at once."""
     task = Job(BUILD, "1")
@@ -323,6 +323,7 @@ def test_vanity_path_is_taken_from_other_content_by_force(publisher, echo, url):
     assert problem(publisher.get(other)) == (404, 4)
 
 
+@pytest.mark.local
 def test_users_and_groups_are_listed_in_pages(staffed):
     def page(path):
         return staffed["ada"].get(path).json()
@@ -340,6 +341,7 @@ def test_users_and_groups_are_listed_in_pages(staffed):
     assert page("groups") == {"results": groups, "current_page": 1, "total": 2}
 
 
+@pytest.mark.local
 def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
     admin, ada = staffed["admin"], staffed["ada"]
     shared, private = (

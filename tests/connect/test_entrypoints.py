@@ -12,8 +12,6 @@ from shared.connect.running import apps
 from shared.connect.running.processes import Processes
 from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
 
-pytestmark = pytest.mark.local
-
 FILES = {
     "echo_app.py": ECHO,
     "main.py": "from echo_app import app as echo\n",
@@ -53,6 +51,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(("entrypoint", "reason"), FAILURES.items(), ids=FAILURES)
 def test_app_that_does_not_start_is_reported(publisher, owner, content, entrypoint, reason):
     bundle, task = deploy_bundle(publisher, content, make_bundle(FILES, entrypoint=entrypoint))
