@@ -119,8 +119,10 @@ class Reference:
             )
         except OpenAPIError as error:
             reasons = getattr(error.__cause__, "schema_errors", ())
-            told = "; ".join(f"{each.json_path}: {each.message}" for each in reasons) or str(error)
-            yield f"{operation} is not so in the document: {told}."
+            told = "; ".join(f"{each.json_path}: {each.message[:100]}" for each in reasons) or str(
+                error
+            )
+            yield f"{operation} is documented otherwise: {told}."
 
 
 def operations_of(document: dict) -> list[str]:
