@@ -91,7 +91,7 @@ def test_name_is_optional_and_unique(staffed):
     chosen = [admin.post("content", json=body).json()["name"] for body in ({}, {"name": ""})]
     assert len(set(chosen)) == 2 and all(chosen)
     first, second = (admin.post("content", json={"name": name}).json() for name in ("one", "two"))
-    assert problem(admin.post("content", json={"name": "one"})) == (409, 26)
+    assert problem(admin.post("content", json={"name": "one"})) == (409, 26)  # rstudio/pins-r#289
     assert problem(admin.patch(f"content/{second['guid']}", json={"name": "one"})) == (409, 26)
     for name, kept in {"": "one", "one": "one", "three": "three"}.items():
         assert admin.patch(f"content/{first['guid']}", json={"name": name}).json()["name"] == kept
@@ -247,7 +247,7 @@ def test_variables_are_changed_or_replaced(publisher, url):
 def test_vanity_path_is_set_read_and_deleted(publisher, content, url):
     assert problem(publisher.get(f"{url}/vanity")) == (404, 4)
     name = unique("a")
-    for path in (f"/{name}/b-C_1/", f"{name}/b-C_1"):
+    for path in (f"/{name}/b-C_1/", f"{name}/b-C_1"):  # rstudio/rsconnect#349
         record = publisher.put(f"{url}/vanity", json={"path": path}).json()
         assert (record["content_guid"], record["path"]) == (content["guid"], f"/{name}/b-C_1/")
     assert publisher.get(f"{url}/vanity").json() == record
@@ -313,6 +313,7 @@ def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
     seen = {**shared, "app_role": "viewer"}
     assert ada.get("content").json() == [seen]
     assert ada.get(f"content/{shared['guid']}").json() == seen
+    # posit-dev/connect-extensions#166
     assert problem(ada.get(f"content/{private['guid']}")) == (403, 19)
     for method, path in (
         ("POST", "content"),

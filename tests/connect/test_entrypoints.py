@@ -23,6 +23,7 @@ FILES = {
     "exits.py": "import os\nprint('printed')\nos._exit(7)\n",
     "says.py": "import sys\nprint('SystemExit: <b>no database', file=sys.stderr)\nsys.exit(1)\n",
 }
+# posit-dev/rsconnect-python#101, posit-dev/rsconnect-python#550
 ENTRYPOINTS = [
     "app:app",
     "app",
