@@ -28,8 +28,8 @@ API = "/__api__"
 METHODS = ("get", "post", "put", "patch", "delete")
 KINDS = ("answer", "are 501", "no test asks", "answer, and are not documented")
 
-# Statuses of the local Connect's own: too large for it, not implemented, it is stopping.
-OWN = {413, 501, 503}
+# Statuses of the local Connect's own: it is too large, not implemented, it is stopping, disk full.
+OWN = {413, 501, 503, 507}
 
 # What real servers answer and the document does not say, each with its source.
 # Operations that it lacks: their answers may be any JSON.

@@ -9,6 +9,8 @@ import pytest
 from shared.connect import bundles
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
+pytestmark = pytest.mark.local
+
 
 def bundle_with(type, linkname=""):
     """A bundle with one more member of the archive."""
@@ -45,7 +47,6 @@ def unchanged(server, echo):
     assert sorted(server.directory.rglob("*")) == before
 
 
-@pytest.mark.local
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("bundle", "status", "code", "told"), BAD_BUNDLES.values(), ids=BAD_BUNDLES
@@ -63,7 +64,6 @@ def unfiltered(monkeypatch):
     monkeypatch.setattr(tarfile, "data_filter", everything, raising=False)
 
 
-@pytest.mark.local
 @pytest.mark.usefixtures("unchanged", "unfiltered")
 @pytest.mark.parametrize("name", ["traversal", "link", "device"])
 def test_bundle_stays_in_its_directory_without_tarfiles_filter(publisher, echo, name):
@@ -73,7 +73,6 @@ def test_bundle_stays_in_its_directory_without_tarfiles_filter(publisher, echo, 
     assert told in response.json()["error"]
 
 
-@pytest.mark.local
 @pytest.mark.usefixtures("unchanged")
 def test_oversized_upload_is_refused(publisher, echo):
     chunk = b"\0" * 2**20
@@ -82,7 +81,6 @@ def test_oversized_upload_is_refused(publisher, echo):
     assert response.status_code == 413 and response.json()["error"]
 
 
-@pytest.mark.local
 @pytest.mark.usefixtures("unchanged")
 def test_broken_off_upload_leaves_nothing(server, echo):
     with socket.create_connection(("127.0.0.1", server.port)) as upload:
@@ -95,7 +93,6 @@ def test_broken_off_upload_leaves_nothing(server, echo):
         assert upload.recv(1) == b""
 
 
-@pytest.mark.local
 @pytest.mark.usefixtures("unfiltered")
 def test_bundle_is_unpacked_without_tarfiles_filter(publisher, owner, content):
     deploy_bundle(publisher, content, make_bundle())
