@@ -74,9 +74,16 @@ def test_answer_that_is_not_as_documented_is_told_in_one_line(document, answer, 
 
 
 @pytest.mark.parametrize(
-    "answer", [{"body": GOOD}, {"body": ERROR, "status": 501, "path": "/v1/others"}], ids=str
+    "answer",
+    [
+        {"body": GOOD},
+        {"body": ERROR, "status": 501},
+        {"body": ERROR, "status": 501, "path": "/v1/others"},
+        {"body": ERROR, "status": 404, "path": "/v1/others"},
+    ],
+    ids=str,
 )
-def test_answer_as_documented_and_what_is_not_implemented_are_good(document, answer):
+def test_answer_as_documented_and_what_is_not_there_are_good(document, answer):
     assert problems(document, **answer) == []
 
 

@@ -35,6 +35,7 @@ OWN = {413, 501, 503, 507}
 # Operations that it lacks: their answers may be any JSON.
 OPERATIONS = {
     "GET /server_settings": "rsconnect-python's api.py; undocumented, says posit-dev/publisher",
+    "GET /applications/{id}": "rsconnect-python's api.py, for --app-id with a number",
     # posit-dev/publisher packages/connect-api/src/client.ts asks for all of them.
     "GET /server_settings/applications": "posit-dev/publisher client.ts",
     "GET /server_settings/scheduler": "posit-dev/publisher client.ts",
@@ -102,7 +103,7 @@ class Reference:
         try:
             operation, _ = self._rules.match(request.path, request.method)
         except HTTPException:
-            if response.status_code not in OWN:
+            if response.status_code not in OWN | {401, 404}:
                 yield "the document has no such operation."
             return
         self.statuses[operation].add(response.status_code)
