@@ -123,6 +123,16 @@ def ask_echo(client, content, path="", **options):
     return response.json()
 
 
+def problem(response):
+    """The status and the code of a refusal, which has a line that says why."""
+    request = f"{response.request.method} {response.request.url.raw_path.decode()}"
+    told = f"{request} got {response.status_code}: {response.text[:200]}"
+    assert response.is_error and response.headers["Content-Type"] == "application/json", told
+    error = response.json()["error"]
+    assert error and "\n" not in error, told
+    return response.status_code, response.json()["code"]
+
+
 def linked_from(client, url):
     """Where the element of the index leads that a dashboard's URL names; without scripts."""
     page, _, fragment = url.partition("#")

@@ -19,6 +19,7 @@ from tests.connect.support import (
     follow_task,
     key_client,
     make_bundle,
+    problem,
     read_log,
     unique,
 )
@@ -40,16 +41,6 @@ def staffed(environments):
     ):
         clients = {name: key_client(server, name, "/__api__/v1/") for name in server.users.by_name}
         yield {name: stack.enter_context(client) for name, client in clients.items()}
-
-
-def problem(response):
-    """The status and the code of a refusal, which has a line that says why."""
-    request = f"{response.request.method} {response.request.url.raw_path.decode()}"
-    told = f"{request} got {response.status_code}: {response.text[:200]}"
-    assert response.is_error and response.headers["Content-Type"] == "application/json", told
-    error = response.json()["error"]
-    assert error and "\n" not in error, told
-    return response.status_code, response.json()["code"]
 
 
 def test_new_content_is_its_owners_and_empty(publisher, content, url):
