@@ -2,8 +2,10 @@
 
 import configparser
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,18 @@ PLACES = {
 }
 
 
+class LastAnswer(logging.Handler):
+    """Keeps what httpx logs of its last request, such as `GET http://... "HTTP/1.1 200 OK"`."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage().removeprefix("HTTP Request: ")
+
+
+last_answer = LastAnswer()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     ids = [example.id for example in EXAMPLES]
     parser.addoption("--example", choices=ids, help="only this example (default: all)")
@@ -38,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     named = [example.id for example in EXAMPLES if example.id in (environment or "").split("-")]
     config.option.example = config.option.example or next(iter(named), None)
     bypass_proxies()
+    logging.getLogger("httpx").setLevel(logging.INFO)
+    logging.getLogger("httpx").addHandler(last_answer)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -71,6 +87,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected = [item for item in items if not applies(item)]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Let a failure begin with the request whose answer the test had just got."""
+    last_answer.text = ""
+    try:
+        return (yield)
+    except (AssertionError, LookupError, ValueError) as error:
+        if last_answer.text and error.args:
+            error.args = (f"After {last_answer.text}: {error.args[0]}", *error.args[1:])
+        raise
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -36,5 +36,5 @@ def test_python_sends_a_key(real):
     text = README.read_text(encoding="utf-8").partition("## Call it")[2]
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     command = [sys.executable, "-c", real(code)]
-    run = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
-    assert json.loads(run.stdout.replace("'", '"')) == contract.greeting("en")
+    run = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert (run.stdout, run.stderr) == (f"{contract.greeting('en')}\n", "")

@@ -32,7 +32,7 @@ def content(publication, publisher):
 def answers(content, publication):
     """The app's answers, by path; without secrets they stay in echo.json, in tox's directory."""
     draft = f"/_bundle{content['bundle_id']}/here"
-    paths = ["", "/", "/here", draft, "/caf%C3%A9//a%2Fb?c=d%20e"]
+    paths = ["", "/", "/here", draft, "/caf%C3%A9//a%2Fb?c=d%20e", "//doubled", "/cookie"]
     url = content["content_url"].rstrip("/")
     with httpx.Client(timeout=60, **publication.visitor) as visitor:
         answers = {path: visitor.get(url + path) for path in paths}
@@ -47,7 +47,15 @@ def described(answer: httpx.Response) -> dict[str, object]:
     told = answer.json() if answer.headers.get("Content-Type") == "application/json" else {}
     for values in (told.get("environ", {}), told.get("variables", {})):
         values.update(dict.fromkeys(filter(SECRET.search, values), "removed"))
-    return {"status": answer.status_code, "headers": dict(answer.headers), "told": told}
+    headers = dict(answer.headers)
+    # The server's own may be those of a session.
+    cookies = [re.sub("=[^;]*", "=removed", each, count=1) for each in cookies_of(answer)]
+    headers |= {"set-cookie": cookies} if cookies else {}
+    return {"status": answer.status_code, "headers": headers, "told": told}
+
+
+def cookies_of(answer: httpx.Response) -> list[str]:
+    return answer.headers.get_list("set-cookie")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +80,11 @@ def test_variables_name_the_content(told, content):
     assert {"CONNECT_SERVER", "CONNECT_API_KEY"} <= set(told["variables"])
 
 
+def test_cookie_of_the_app_reaches_the_visitor(answers):
+    cookies = cookies_of(answers["/cookie"])
+    assert [cookie for cookie in cookies if cookie.startswith("a=1;")], cookies
+
+
 def test_key_of_the_visitor_does_not_reach_the_app(told, publication):
     names = [name for name, value in told["environ"].items() if publication.key in value]
     assert not names
@@ -79,6 +92,7 @@ def test_key_of_the_visitor_does_not_reach_the_app(told, publication):
 
 def test_no_key_is_kept(answers, told, publication):
     kept = Path(os.environ["TOX_ENV_DIR"], "echo.json").read_text(encoding="utf-8")
+    assert "a=removed; Path=/" in kept and "a=1" not in kept
     keys = {"visitor": publication.key, "app": told["variables"]["CONNECT_API_KEY"]}
     names = [name for name, key in keys.items() if key in kept]
     assert not names

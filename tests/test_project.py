@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -114,6 +115,21 @@ def test_environment_takes_all_examples(name, tox):
     wanted = "{[examples]requirements}"
     assert wanted in settings, f"tox.ini, [testenv:{name}] lacks: {wanted}"
     assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
+
+
+@pytest.mark.parametrize(
+    ("server", "outcome"), [("", "2 passed"), ("http://127.0.0.1:9", "1 passed, 1 deselected")]
+)
+def test_tests_marked_local_are_deselected_for_a_named_server_only(tmp_path, server, outcome):
+    file = tmp_path / "test_marked.py"
+    tests = "def test_any(): pass\n\n@pytest.mark.local\ndef test_local(): pass\n"
+    file.write_text(f"import pytest\n\n{tests}", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-c", "tox.ini", "-p", "tests.conftest", file]
+    # Without the directory where it would count its tests.
+    env = {key: value for key, value in os.environ.items() if key != "TOX_ENV_DIR"}
+    env["CONNECT_SERVER"] = server
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
+    assert outcome in run.stdout, run.stdout + run.stderr
 
 
 def test_each_test_file_is_in_an_environment(tox):

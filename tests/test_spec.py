@@ -14,6 +14,7 @@ from shared import contract
 pytestmark = pytest.mark.having("spec_url")
 
 INFO = {"title": "Greetings API", "description": "A friendly API for humans", "version": "0.1.0"}
+# python-restx/flask-restx#156: text may be null.
 GREETING = {
     "type": "object",
     "required": ["lang", "text"],
@@ -49,6 +50,7 @@ def test_spec_is_valid_and_has_the_title_of_the_api(spec):
     assert {key: value for key, value in spec["info"].items() if value} == INFO
 
 
+# noirbizarre/flask-restplus#755, flasgger/flasgger#607
 def test_base_path_is_the_mount(spec, client):
     assert spec["basePath"] == (client.base_url.path.rstrip("/") or "/")
 

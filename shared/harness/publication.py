@@ -61,6 +61,13 @@ def links() -> dict[str, list[tuple[str, str]]]:
     return {example.directory: example.links for example in EXAMPLES}
 
 
+def named_key() -> str:
+    """Return the key of the named server; raises Unusable without one."""
+    if key := os.environ.get("CONNECT_API_KEY"):
+        return key
+    raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
+
+
 @contextmanager
 def publication(place: str) -> Iterator[Publication]:
     """Give the named server, or else a local Connect.
@@ -69,9 +76,7 @@ def publication(place: str) -> Iterator[Publication]:
     processes of each content. Raises Unusable when a server is named without a key.
     """
     if NAMED_SERVER:
-        key = os.environ.get("CONNECT_API_KEY")
-        if not key:
-            raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
+        key = named_key()
         with publishing(NAMED_SERVER, key) as publish:
             yield Publication(NAMED_SERVER, key, publish)
         return

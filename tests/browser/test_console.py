@@ -72,6 +72,7 @@ def urls_outside(page, base):
     return {url for url in requested + linked + shown if not url.startswith(f"{base}/")}
 
 
+# flasgger/flasgger#498: fonts of a foreign host. flasgger/flasgger#607: a second mount.
 @pytest.mark.having("console_urls")
 def test_console_loads_without_errors_from_its_mount_alone(consoles, client, base):
     for page in consoles:
@@ -111,6 +112,7 @@ def test_console_fits_a_phone(context, publication, base, example):
         assert page.evaluate("innerWidth") < 500
 
 
+# python-restx/flask-restx#499
 def test_redirects_stay_below_the_mount(page, base, example):
     for path in (example.list_url.rstrip("/"), f"/{example.list_url}"):
         page.goto(base + path)
@@ -177,6 +179,7 @@ FOREIGN_SPEC = {
     "info": {"title": "Foreign API", "version": "1"},
     "paths": {"/steal": {"get": {"responses": {"200": {"description": "Stolen"}}}}},
 }
+# flasgger/flasgger#578, CVE-2018-25031
 QUERIES = {
     "url": f"url={FOREIGN}/spec.json",
     "config": f"configUrl={FOREIGN}/config.json",

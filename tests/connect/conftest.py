@@ -1,16 +1,32 @@
 """The fixtures of the tests of the local Connect."""
 
 import re
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
+from shared.harness import NAMED_SERVER
 from shared.harness.client import private_client
-from shared.harness.publication import kept_environments
-from tests.connect.support import deploy_bundle, key_client, make_bundle
+from shared.harness.publication import Unusable, kept_environments, named_key
+from tests.connect.support import (
+    DeployingClient,
+    cleaning_up,
+    deploy_bundle,
+    key_client,
+    make_bundle,
+    unique,
+)
 
 USERS = [("josé", ["équipe", "lecteurs"])]
+
+
+class NamedServer(SimpleNamespace):
+    """What is known of the server that CONNECT_SERVER names."""
+
+    def __getattr__(self, name):
+        raise AttributeError(f"{NAMED_SERVER} has no {name} for tests: mark this one `local`.")
 
 
 @pytest.fixture(scope="session")
@@ -21,23 +37,35 @@ def environments(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(environments):
-    """A running local Connect, with a user besides `admin`."""
+    """The named server, or else a running local Connect, with a user besides `admin`.
+
+    Tests that want more than the `url` and the `api_key` are marked `local`.
+    """
+    if NAMED_SERVER:
+        try:
+            yield NamedServer(url=NAMED_SERVER, api_key=named_key())
+        except Unusable as error:
+            pytest.exit(str(error), returncode=1)
+        return
     with LocalConnect(environments=environments, users=USERS) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def rsconnect(server):
+def rsconnect(server, publisher):
     """The client in a home of its own, which knows the server as `local`."""
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
-        yield client
+        deploying = DeployingClient(client)
+        yield deploying
+        for guid in deploying.deployed:
+            publisher.delete(f"content/{guid}")
 
 
 @pytest.fixture(scope="module")
 def publisher(server):
-    """An HTTP client of the API, with the key of `admin`."""
-    with key_client(server, "admin", "/__api__/v1/") as publisher:
+    """An HTTP client of the API, with the key of `admin`; what it creates is deleted."""
+    with cleaning_up(key_client(server, "admin", "/__api__/v1/")) as publisher:
         yield publisher
 
 
@@ -65,8 +93,8 @@ def stranger(server):
 @pytest.fixture
 def content(publisher, request):
     """A new content item."""
-    name = re.sub(r"[^\w.-]", "-", request.node.name, flags=re.ASCII)[:60]
-    content = publisher.post("content", json={"name": name}).json()
+    name = re.sub(r"[^\w.-]", "-", request.node.name, flags=re.ASCII)[:50]
+    content = publisher.post("content", json={"name": unique(name)}).json()
     yield content
     publisher.delete(f"content/{content['guid']}")
 
@@ -88,7 +116,7 @@ def public_echo(publisher, own_echo):
 @pytest.fixture(scope="module")
 def echo(publisher):
     """A content item with the echo app, which the tests only ask."""
-    content = publisher.post("content", json={"name": "echo"}).json()
+    content = publisher.post("content", json={"name": unique("echo")}).json()
     deploy_bundle(publisher, content, make_bundle())
     yield content
     publisher.delete(f"content/{content['guid']}")

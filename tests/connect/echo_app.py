@@ -35,8 +35,10 @@ def app(environ, start_response):
     if path == "/big":
         told["big"] = "x" * 2**24
     body = json.dumps(told).encode()
-    length = ("Content-Length", str(len(body)))
-    start_response("200 OK", [("Content-Type", "application/json"), length])
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    if path == "/cookie":
+        headers.append(("Set-Cookie", "a=1; Path=/"))
+    start_response("200 OK", headers)
     return [body]
 
 

@@ -1,21 +1,58 @@
 """Bundles, deployments and requests of the tests of the local Connect."""
 
+import contextlib
 import io
 import json
 import re
+import secrets
 import tarfile
 import time
 from pathlib import Path
 
 import httpx
 
+from shared.harness import NAMED_SERVER
+from shared.harness.publication import GUID
+
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
 
 
 def key_client(server, name, path="/"):
-    """An HTTP client with the key of a user, below a path."""
-    headers = {"Authorization": f"Key {server.users.by_name[name].key}"}
+    """An HTTP client with the key of a user, below a path; on a named server of `admin` only."""
+    key = server.api_key if name == "admin" else server.users.by_name[name].key
+    headers = {"Authorization": f"Key {key}"}
     return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
+
+
+@contextlib.contextmanager
+def cleaning_up(client):
+    """Give an HTTP client, and delete at the end what content it has created."""
+    created = []
+
+    def note(response):
+        if response.request.method == "POST" and response.url.path.endswith("/v1/content"):
+            guid = json.loads(response.read()).get("guid")
+            created.extend([f"{response.url}/{guid}"] if guid else [])
+
+    client.event_hooks = {"response": [note]}
+    with client:
+        yield client
+        for url in created:
+            client.delete(url)
+
+
+class DeployingClient:
+    """The rsconnect client, with the GUIDs of the content that it has deployed."""
+
+    def __init__(self, client):
+        self.root, self._client, self.deployed = client.root, client, set()
+
+    def run(self, *arguments):
+        """Return what `rsconnect ARGUMENTS` prints; raises ClientError."""
+        printed = self._client.run(*arguments)
+        url = rf"Direct content URL: \S+/content/({GUID.pattern})"
+        self.deployed |= set(re.findall(url, printed))
+        return printed
 
 
 def echo_source(version):
@@ -64,6 +101,11 @@ def deploy_bundle(publisher, content, bundle, **options):
     return uploaded.json()["id"], follow_task(publisher, task)
 
 
+def unique(name):
+    """A name that the user of a named server does not have yet."""
+    return f"{name}-{secrets.token_hex(4)}"
+
+
 def follow_task(publisher, task_id):
     """Wait for a task; return its last report, with all of its output."""
     output, task = [], {"finished": False, "last": 0}
@@ -81,6 +123,16 @@ def ask_echo(client, content, path="", **options):
     return response.json()
 
 
+def problem(response):
+    """The status and the code of a refusal, which has a line that says why."""
+    request = f"{response.request.method} {response.request.url.raw_path.decode()}"
+    told = f"{request} got {response.status_code}: {response.text[:200]}"
+    assert response.is_error and response.headers["Content-Type"] == "application/json", told
+    error = response.json()["error"]
+    assert error and "\n" not in error, told
+    return response.status_code, response.json()["code"]
+
+
 def linked_from(client, url):
     """Where the element of the index leads that a dashboard's URL names; without scripts."""
     page, _, fragment = url.partition("#")
@@ -88,13 +140,33 @@ def linked_from(client, url):
 
 
 def read_log(client, content, wanted=""):
-    """The log of a content, from the URL that the client prints, once it has a wanted text."""
-    url = linked_from(client, f"{content['dashboard_url']}/logs")
-    began, log = time.monotonic(), client.get(url)
-    while wanted not in log.text:
-        assert time.monotonic() < began + 30, f"{wanted!r} is not in the log:\n{log.text}"
-        log = client.get(url)
-    return log.text
+    """The log of a content, from the URL that the client prints, once it has a wanted text.
+
+    Only a local Connect has that page; on a named server, the logs of all jobs.
+    """
+    if NAMED_SERVER:
+
+        def read():
+            return logs_of_jobs(client, content)
+
+    else:
+        url = linked_from(client, f"{content['dashboard_url']}/logs")
+
+        def read():
+            return client.get(url).text
+
+    began, log = time.monotonic(), read()
+    while wanted not in log:
+        assert time.monotonic() < began + 30, f"{wanted!r} is not in the log:\n{log}"
+        log = read()
+    return log
+
+
+def logs_of_jobs(client, content):
+    """The lines of the logs of all jobs of a content."""
+    jobs = f"/__api__/v1/content/{content['guid']}/jobs"
+    logs = [client.get(f"{jobs}/{job['key']}/log").json() for job in client.get(jobs).json()]
+    return "\n".join(entry["data"] for log in logs for entry in log["entries"] or ())
 
 
 def write_app(directory, app=ECHO, requirements=""):

@@ -1,17 +1,16 @@
-"""Each operation of the API answers as Connect's API reference says: keys, types and codes.
+"""What each operation of the API does, and how it refuses bad requests.
 
-See https://docs.posit.co/connect/api/.
+Whether its answers have the fields, types and codes of Connect's API document is checked by
+`tox run -e reference`; see reference.py.
 """
 
 import contextlib
 import hashlib
 import json
-import re
 import threading
 
 import pytest
 
-from shared.connect import api
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
@@ -20,66 +19,10 @@ from tests.connect.support import (
     follow_task,
     key_client,
     make_bundle,
+    problem,
     read_log,
+    unique,
 )
-
-pytestmark = pytest.mark.local
-
-
-class Text:
-    """Equals each text that matches a pattern."""
-
-    def __init__(self, pattern):
-        self.pattern = pattern
-
-    def __eq__(self, other):
-        return isinstance(other, str) and bool(re.fullmatch(self.pattern, other))
-
-    def __repr__(self):
-        return f"<{self.pattern}>"
-
-
-GUID, ID, KEY = Text("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), Text(r"\d+"), Text("[0-9a-f]+")
-TIME, VERSION = Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), Text(r"3\.\d+\.\d+")
-BUILT = {"cluster_name": "Local", "py_environment_management": True, "py_version": VERSION}
-# Besides the fields that are the same for all; None: not yet set.
-CONTENT = dict.fromkeys(["title", "bundle_id", *BUILT]) | {
-    "guid": GUID,
-    "id": ID,
-    "description": "",
-    "access_type": "acl",
-    "app_mode": "unknown",
-    "app_role": "owner",
-    "content_url": Text(r"http://127\.0\.0\.1:\d+/content/[0-9a-f-]+/"),
-    "created_time": TIME,
-    "dashboard_url": Text(r"http://127\.0\.0\.1:\d+/connect/#/apps/[0-9a-f-]+"),
-    "last_deployed_time": TIME,
-    "owner_guid": GUID,
-}
-BUNDLE = dict.fromkeys(BUILT) | {"id": ID, "created_time": TIME, "active": False}
-USER = {
-    "guid": GUID,
-    "username": "admin",
-    "user_role": "administrator",
-    "email": "",
-    "first_name": "",
-    "last_name": "",
-    "active_time": None,
-    "confirmed": True,
-    "created_time": TIME,
-    "locked": False,
-    "updated_time": TIME,
-}
-JOB = {
-    "id": ID,
-    "key": KEY,
-    "app_id": ID,
-    "content_id": ID,
-    "variant_id": "0",
-    "variant_key": "",
-    "start_time": TIME,
-    "last_heartbeat_time": TIME,
-}
 
 
 @pytest.fixture
@@ -100,25 +43,23 @@ def staffed(environments):
         yield {name: stack.enter_context(client) for name, client in clients.items()}
 
 
-def problem(response):
-    """The status and the code of a refusal, which has a line that says why."""
-    told = response.json()
-    assert told.keys() == {"code", "error", "payload"} and told["payload"] is None
-    assert told["error"] and "\n" not in told["error"]
-    return response.status_code, told["code"]
-
-
-def test_new_content_has_all_fields(publisher, content, url):
-    assert content == api.content.CONTENT | CONTENT | {"name": content["name"]}
+def test_new_content_is_its_owners_and_empty(publisher, content, url):
+    owner = publisher.get("user").json()["guid"]
+    assert (content["owner_guid"], content["app_role"]) == (owner, "owner")
+    assert (content["access_type"], content["app_mode"]) == ("acl", "unknown")
+    assert content["title"] is content["bundle_id"] is content["py_version"] is None
+    assert content["content_url"].endswith(f"/{url}/")
+    assert content["dashboard_url"].endswith(f"/connect/#/apps/{content['guid']}")
     assert publisher.get(url).json() == content
 
 
 def test_content_includes_what_is_asked_for(publisher, content, url):
     query = {"include": "owner,tags,vanity_url", "name": content["name"]}
-    owner = {key: USER[key] for key in ("guid", "username", "first_name", "last_name")}
+    user, path = publisher.get("user").json(), unique("included")
+    owner = {key: user[key] for key in ("guid", "username", "first_name", "last_name")}
     assert publisher.get(url, params=query).json() == content | {"owner": owner}
-    publisher.put(f"{url}/vanity", json={"path": "included"})
-    vanity = content["content_url"].replace(f"/{url}", "/included")
+    publisher.put(f"{url}/vanity", json={"path": path})
+    vanity = content["content_url"].replace(f"/{url}", f"/{path}")
     included = content | {"owner": owner, "vanity_url": vanity}
     assert publisher.get("content", params=query).json() == [included]
     assert problem(publisher.get(url, params={"include": "owner,all"})) == (400, 161)
@@ -135,12 +76,13 @@ def test_contents_are_found_by_name_and_owner(publisher, content):
         assert publisher.get("content", params=query).json() == found, query
 
 
+@pytest.mark.local
 def test_name_is_optional_and_unique(staffed):
     admin = staffed["admin"]
     chosen = [admin.post("content", json=body).json()["name"] for body in ({}, {"name": ""})]
     assert len(set(chosen)) == 2 and all(chosen)
     first, second = (admin.post("content", json={"name": name}).json() for name in ("one", "two"))
-    assert problem(admin.post("content", json={"name": "one"})) == (409, 26)
+    assert problem(admin.post("content", json={"name": "one"})) == (409, 26)  # rstudio/pins-r#289
     assert problem(admin.patch(f"content/{second['guid']}", json={"name": "one"})) == (409, 26)
     for name, kept in {"": "one", "one": "one", "three": "three"}.items():
         assert admin.patch(f"content/{first['guid']}", json={"name": name}).json()["name"] == kept
@@ -179,6 +121,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.local
 def test_settings_are_kept_and_given_back(staffed):
     created = staffed["admin"].post("content", json=SETTINGS).json()
     url = f"content/{created['guid']}"
@@ -192,6 +135,7 @@ def test_settings_are_kept_and_given_back(staffed):
     assert staffed["admin"].patch(url, json=same).json() == nothing
 
 
+@pytest.mark.local
 def test_content_has_a_number_of_its_own(environments):
     """Apart from that of bundles, so that a first deployment is of bundle 1."""
     with (
@@ -204,28 +148,32 @@ def test_content_has_a_number_of_its_own(environments):
         assert [each["id"] for each in contents] == [each["id"] for each in bundles] == ["1", "2"]
 
 
-def test_bundle_has_all_fields_and_its_origin(publisher, content, url):
+def test_bundle_has_its_origin_and_is_downloaded(publisher, content, url):
     archive = make_bundle()
     told = {"source": "git", "source_branch": "main", "source_commit": "12"}
     form = {"files": {"archive": archive}, "data": {"metadata": json.dumps(told | {"a": "b"})}}
-    uploaded = publisher.post(f"{url}/bundles", **form)
+    bundle = publisher.post(f"{url}/bundles", **form).json()
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
-    expected = {"content_guid": content["guid"], "created_by": content["owner_guid"]}
-    expected |= {"size": len(archive), "metadata": {"source_repo": None} | told | sums}
-    assert (uploaded.status_code, uploaded.json()) == (200, api.bundles.BUNDLE | BUNDLE | expected)
-    one = f"{url}/bundles/{uploaded.json()['id']}"
-    assert publisher.get(one).json() == uploaded.json()
+    assert bundle["metadata"] == {"source_repo": None} | told | sums
+    assert (bundle["size"], bundle["active"]) == (len(archive), False)
+    assert (bundle["content_guid"], bundle["created_by"]) == (
+        content["guid"],
+        content["owner_guid"],
+    )
+    one = f"{url}/bundles/{bundle['id']}"
+    assert publisher.get(one).json() == bundle
     assert publisher.get(f"{one}/download").content == archive
 
 
 def test_deployed_content_tells_its_bundle(publisher, content, url):
     older = publisher.post(f"{url}/bundles", content=make_bundle()).json()
     newer, _ = deploy_bundle(publisher, content, make_bundle())
-    deployed = {**content, **BUILT, "app_mode": "python-api", "bundle_id": newer}
-    assert publisher.get(url).json() == deployed | {"last_deployed_time": TIME}
-    active, other = publisher.get(f"{url}/bundles").json()
-    assert active == other | BUILT | {key: active[key] for key in ("id", "created_time", "active")}
+    deployed, (active, other) = (publisher.get(path).json() for path in (url, f"{url}/bundles"))
+    assert (deployed["app_mode"], deployed["bundle_id"]) == ("python-api", newer)
     assert (active["id"], active["active"], other) == (newer, True, older)
+    built = ("cluster_name", "py_version", "py_environment_management")
+    assert all(deployed[key] == active[key] and other[key] is None for key in built)
+    assert active["py_version"].startswith("3.")
 
 
 def test_bundles_come_newest_first_and_in_pages(publisher, url):
@@ -254,22 +202,22 @@ def test_deployment_and_build_are_tasks(publisher, url):
     older, newest = (
         publisher.post(f"{url}/bundles", content=make_bundle()).json()["id"] for _ in "12"
     )
-    for operation, status, body, bundle in (
-        ("deploy", 202, {"bundle_id": older}, older),
-        ("deploy", 202, {"bundle_id": None, "activate": None}, newest),
-        ("build", 200, {"bundle_id": older, "activate": True}, older),
-        ("build", 200, {}, newest),
+    for operation, body, bundle in (
+        ("deploy", {"bundle_id": older}, older),
+        ("deploy", {"bundle_id": None, "activate": None}, newest),
+        ("build", {"bundle_id": older, "activate": True}, older),
+        ("build", {}, newest),
     ):
-        started = publisher.post(f"{url}/{operation}", json=body)
-        assert (started.status_code, started.json()) == (status, {"task_id": KEY})
-        task = follow_task(publisher, started.json()["task_id"])
-        ended = {"id": KEY, "finished": True, "code": 0, "error": "", "result": None}
-        assert task == {**ended, "output": task["output"], "last": len(task["output"])}
+        started = publisher.post(f"{url}/{operation}", json=body).json()
+        task = follow_task(publisher, started["task_id"])
+        assert (task["id"], task["code"], task["error"]) == (started["task_id"], 0, "")
+        assert task["last"] == len(task["output"]) > 0
         rest = publisher.get(f"tasks/{task['id']}", params={"first": 1}).json()
         assert rest == {**task, "output": task["output"][1:]}
         assert publisher.get(url).json()["bundle_id"] == bundle
 
 
+@pytest.mark.local
 def test_task_is_told_when_it_has_a_new_line():
     """The client asks again at once."""
     task = Job(BUILD, "1")
@@ -298,9 +246,10 @@ def test_variables_are_changed_or_replaced(publisher, url):
 
 def test_vanity_path_is_set_read_and_deleted(publisher, content, url):
     assert problem(publisher.get(f"{url}/vanity")) == (404, 4)
-    record = {"content_guid": content["guid"], "path": "/a/b-C_1/", "created_time": TIME}
-    for path in ("/a/b-C_1/", "a/b-C_1"):
-        assert publisher.put(f"{url}/vanity", json={"path": path}).json() == record
+    name = unique("a")
+    for path in (f"/{name}/b-C_1/", f"{name}/b-C_1"):  # rstudio/rsconnect#349
+        record = publisher.put(f"{url}/vanity", json={"path": path}).json()
+        assert (record["content_guid"], record["path"]) == (content["guid"], f"/{name}/b-C_1/")
     assert publisher.get(f"{url}/vanity").json() == record
     assert record in publisher.get("vanities").json()
     assert publisher.delete(f"{url}/vanity").status_code == 204
@@ -308,47 +257,60 @@ def test_vanity_path_is_set_read_and_deleted(publisher, content, url):
 
 
 PATHS = {
-    (400, 52): ["/", "/__x", "/connect-demo", "/contents/", "/loginfo/a", "sign-in", "sign-out/a"],
+    (400, 52): ["/", "/__x", "/connect-demo", "/contents/", "/loginfo/a"],
     (400, 25): ["/a b/", "/a.b/", "/a//b/", "/é/"],
 }
 
 
 @pytest.mark.parametrize(
-    ("path", "codes"), [(path, codes) for codes, paths in PATHS.items() for path in paths]
+    ("path", "codes"),
+    [
+        *((path, codes) for codes, paths in PATHS.items() for path in paths),
+        *(
+            pytest.param(path, (400, 52), marks=pytest.mark.local)
+            for path in ("sign-in", "sign-out/a")
+        ),
+    ],
 )
 def test_vanity_path_is_plain_and_not_one_of_the_server(publisher, url, path, codes):
     assert problem(publisher.put(f"{url}/vanity", json={"path": path})) == codes
 
 
 def test_vanity_path_is_taken_from_other_content_by_force(publisher, echo, url):
-    other = f"content/{echo['guid']}/vanity"
-    publisher.put(other, json={"path": "/taken/path/"})
-    for path in ("/taken", "/taken/path", "/taken/path/below"):
+    other, above = f"content/{echo['guid']}/vanity", unique("/taken")
+    publisher.put(other, json={"path": f"{above}/path/"})
+    for path in (above, f"{above}/path", f"{above}/path/below"):
         assert problem(publisher.put(f"{url}/vanity", json={"path": path})) == (409, 51)
-    forced = {"path": "/taken", "force": True}
+    forced = {"path": above, "force": True}
     assert problem(publisher.put(f"{url}/vanity", json=forced)) == (409, 51)
-    forced = {"path": "/taken/path", "force": True}
-    assert publisher.put(f"{url}/vanity", json=forced).json()["path"] == "/taken/path/"
+    forced = {"path": f"{above}/path", "force": True}
+    assert publisher.put(f"{url}/vanity", json=forced).json()["path"] == f"{above}/path/"
     assert problem(publisher.get(other)) == (404, 4)
 
 
+@pytest.mark.local
 def test_users_and_groups_are_listed_in_pages(staffed):
     def page(path):
         return staffed["ada"].get(path).json()
 
-    ada, bob = ({**USER, "username": name, "user_role": "viewer"} for name in ("ada", "bob"))
-    assert page("users") == {"results": [ada, USER, bob], "current_page": 1, "total": 3}
-    second = {"results": [USER], "current_page": 2, "total": 3}
+    ada, admin, bob = (
+        client.get("user").json() for client in map(staffed.get, ("ada", "admin", "bob"))
+    )
+    users = [(user["username"], user["user_role"]) for user in (ada, admin, bob)]
+    assert users == [("ada", "viewer"), ("admin", "administrator"), ("bob", "viewer")]
+    assert page("users") == {"results": [ada, admin, bob], "current_page": 1, "total": 3}
+    second = {"results": [admin], "current_page": 2, "total": 3}
     assert page("users?page_size=1&page_number=2") == second
     assert page("users?prefix=b") == {"results": [bob], "current_page": 1, "total": 1}
-    assert page("user") == page(f"users/{page('user')['guid']}") == ada
+    assert page(f"users/{ada['guid']}") == ada
     assert problem(staffed["ada"].get("users/nobody")) == (404, 4)
-    unowned = {"guid": GUID, "owner_guid": None, "gid": None}
-    groups = [{"name": "editors", "member_count": 1}, {"name": "readers", "member_count": 2}]
-    groups = [unowned | group for group in groups]
-    assert page("groups") == {"results": groups, "current_page": 1, "total": 2}
+    groups = page("groups")
+    counts = [(group["name"], group["member_count"]) for group in groups["results"]]
+    assert counts == [("editors", 1), ("readers", 2)]
+    assert (groups["current_page"], groups["total"]) == (1, 2)
 
 
+@pytest.mark.local
 def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
     admin, ada = staffed["admin"], staffed["ada"]
     shared, private = (
@@ -358,6 +320,7 @@ def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
     seen = {**shared, "app_role": "viewer"}
     assert ada.get("content").json() == [seen]
     assert ada.get(f"content/{shared['guid']}").json() == seen
+    # posit-dev/connect-extensions#166
     assert problem(ada.get(f"content/{private['guid']}")) == (403, 19)
     for method, path in (
         ("POST", "content"),
@@ -370,19 +333,21 @@ def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
         assert problem(ada.request(method, path, json={})) == (403, 22), path
 
 
+@pytest.mark.local
 def test_build_and_process_are_jobs_with_logs(publisher, owner, content, url):
     bundle, _ = deploy_bundle(publisher, content, make_bundle())
     pid = ask_echo(owner, content, "asked")["pid"]
     running, built = publisher.get(f"{url}/jobs").json()
-    common = api.jobs.JOB | JOB | {"bundle_id": bundle, "content_guid": content["guid"]}
-    process = {"tag": "run_python_api", "pid": str(pid), "status": 0, "exit_code": None}
-    assert running == common | process | {"end_time": None}
-    build = {"tag": "python_restore", "pid": "0", "status": 2, "exit_code": 0}
-    assert built == common | build | {"end_time": TIME}
+    keys = ("tag", "status", "exit_code", "bundle_id", "content_guid")
+    ids = (bundle, content["guid"])
+    assert [running[key] for key in keys] == ["run_python_api", 0, None, *ids]
+    assert (running["pid"], running["end_time"]) == (str(pid), None)
+    assert [built[key] for key in keys] == ["python_restore", 2, 0, *ids]
+    assert built["end_time"]
     assert publisher.get(f"{url}/jobs/{built['key']}").json() == built
     read_log(owner, content, "was asked for /asked")  # it may come later than the answer
     log = publisher.get(f"{url}/jobs/{running['key']}/log").json()["entries"]
-    assert {"source": "stdout", "timestamp": TIME, "data": "was asked for /asked"} in log
+    assert ("stdout", "was asked for /asked") in [(line["source"], line["data"]) for line in log]
     last = publisher.get(f"{url}/jobs/{running['key']}/log?maxLogLines=1").json()
     assert last == {"entries": log[-1:]}
     for path in ("x", "x/log"):
@@ -390,8 +355,7 @@ def test_build_and_process_are_jobs_with_logs(publisher, owner, content, url):
 
 
 def test_server_tells_its_pythons(publisher):
-    installed = {"cluster_name": "Local", "image_name": "Local", "publishable": True}
     told = publisher.get("server_settings/python").json()
-    count = len(told["installations"]) or 1
-    python = {"version": VERSION} | installed
-    assert told == {"installations": [python] * count, "api_enabled": True}
+    assert told["api_enabled"] is True
+    assert all(python["version"].startswith("3.") for python in told["installations"])
+    assert told["installations"]

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.connect.test_api import problem
+from tests.connect.support import problem
 
 pytestmark = pytest.mark.local
 CONTENT, VARIABLES = "PATCH content/GUID", "PATCH content/GUID/environment"

@@ -15,8 +15,6 @@ from shared.connect.running.environments import UV
 from shared.connect.running.processes import Processes
 from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
 
-pytestmark = pytest.mark.local
-
 FILES = {
     "echo_app.py": ECHO,
     "main.py": "from echo_app import app as echo\n",
@@ -28,6 +26,7 @@ FILES = {
     "exits.py": "import os\nprint('printed')\nos._exit(7)\n",
     "says.py": "import sys\nprint('SystemExit: <b>no database', file=sys.stderr)\nsys.exit(1)\n",
 }
+# posit-dev/rsconnect-python#101, posit-dev/rsconnect-python#550
 ENTRYPOINTS = [
     "app:app",
     "app",
@@ -56,6 +55,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(("entrypoint", "reason"), FAILURES.items(), ids=FAILURES)
 def test_app_that_does_not_start_is_reported(publisher, owner, content, entrypoint, reason):
     bundle, task = deploy_bundle(publisher, content, make_bundle(FILES, entrypoint=entrypoint))

@@ -18,7 +18,7 @@ import pytest
 from shared.catalogue import ROOT
 from shared.connect import listener
 from shared.connect.server import LocalConnect
-from tests.connect.test_api import problem
+from tests.connect.support import problem
 
 pytestmark = pytest.mark.local
 HEAD = b"GET /__ping__ HTTP/1.1\r\nHost: localhost\r\n"

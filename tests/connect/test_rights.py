@@ -8,8 +8,7 @@ from flask import Flask
 
 from shared.connect import api
 from shared.connect.server import LocalConnect
-from tests.connect.support import deploy_bundle, make_bundle
-from tests.connect.test_api import problem
+from tests.connect.support import deploy_bundle, make_bundle, problem
 
 pytestmark = pytest.mark.local
 # All that viewers may do with a content that they may see.
