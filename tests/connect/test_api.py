@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from shared.connect import api
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
