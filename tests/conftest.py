@@ -53,7 +53,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.example = config.option.example or next(iter(named), None)
     bypass_proxies()
     logging.getLogger("httpx").setLevel(logging.INFO)
-    logging.getLogger("httpx").propagate = False
     logging.getLogger("httpx").addHandler(last_answer)
 
 
