@@ -6,7 +6,7 @@ import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -135,16 +135,16 @@ class Content:
         bundle.remove_files()
 
     @contextmanager
-    def connected(self, bundle_id: str | None) -> Iterator[HTTPConnection]:
+    def connected(self, bundle_id: str | None, free: int) -> Iterator[HTTPConnection]:
         """Give a connection to the app for one request, started if need be.
 
-        bundle_id: of a draft, None for the active bundle. Raises ServiceUnavailable beyond the
+        bundle_id: of a draft, None for the active bundle; free: see Pool. Raises ServiceUnavailable beyond the
         limit of requests or when the server is stopping, NotFound without such a bundle, and
         BadGateway when the app does not start or crashes.
         """
         bundle = self.bundle(bundle_id)
         try:
-            with bundle.pool.request() as app, closing(app.connect()) as connection:
+            with bundle.pool.connected(free) as connection:
                 bundle.failure = ""
                 yield connection
         except BadGateway as error:

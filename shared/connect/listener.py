@@ -17,12 +17,13 @@ from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, Error
 
 from .errors import StorageFull, answer_to, http_error, one_line, quoted, record
+from .proxy import PASSED_ON
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
-THREADS = 400  # enough for the API, the pages and other content when all of one app's requests hang
+THREADS = PASSED_ON + 50  # for the API and the pages, when all requests to apps hang
 HEADER_SECONDS = 20  # for the first line and the headers
 BODY_SECONDS = 600  # for the whole request
 IDLE_SECONDS = 60  # between two bytes, and before the next request
@@ -154,6 +155,8 @@ class Listener(TcpWSGIServer):
             threads=THREADS,
             connection_limit=2 * self.most,
             cleanup_interval=1,
+            # For apps more than disks have; Flask has a limit for the API and the pages.
+            max_request_body_size=2**36,
             asyncore_use_poll=True,  # select fails at the 1,024th file
             log_socket_errors=False,
             # What an app answers waits in memory, or for the client to read: never on the disk.

@@ -2,54 +2,250 @@
 
 import contextlib
 import http.client
+import re
+import socket
 import string
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Response, abort, current_app, redirect, request, session
+from flask import Flask
 from waitress.channel import ClientDisconnected
-from werkzeug.datastructures import Headers
-from werkzeug.http import remove_hop_by_hop_headers
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.datastructures import EnvironHeaders
+from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import ClosingIterator, get_host
 
-from .contents import Content
-from .current import contents, users
-from .running.runner import MOUNT_HEADER
-from .users import KEY, User
+from .contents import Content, Contents
+from .errors import answer_to
+from .running.apps import begins_to_answer
+from .running.runner import MOUNT_HEADER, TOKEN_HEADER
+from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
+PASSED_ON = 550  # requests at once, to all apps
+LOOK = 1000  # milliseconds after which it looks whether a visitor is still there
+
+# Those of RFC 9110 and of PEP 3333, which are about one connection only.
+HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization"}
+HOP_BY_HOP |= {"te", "trailer", "trailers", "transfer-encoding", "upgrade"}
+# The app gets none of these from a client, nor X-Forwarded-*. The body has come, so nothing is
+# expected any more. waitress drops names with underscores, which mean the same in WSGI.
+DROPPED = HOP_BY_HOP | {"expect", "rstudio-connect-credentials", "x-rsc-authorization"}
+DROPPED = {f"HTTP_{name.upper().replace('-', '_')}" for name in DROPPED | {TOKEN_HEADER}}
+COOKIE_PATH = re.compile(r"""(;\s*path\s*=\s*"?)(/[^;"]*)""", re.IGNORECASE)
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
 
 
-def pass_on() -> AnyResponse | None:
-    """Pass on a request whose path belongs to a content; None for others.
+class Proxy:
+    """A WSGI app: the contents, and another app for what belongs to none."""
 
-    It comes before routing, which would redirect paths with doubled slashes.
+    def __init__(self, site: Flask, contents: Contents, users: Users, hosts: Iterable[str]) -> None:
+        """site: has the sessions; hosts: under which it is asked for content."""
+        self._site = site
+        self._contents = contents
+        self._users = users
+        self._hosts = list(hosts)
+        self._cookie = site.config["SESSION_COOKIE_NAME"]
+        # As Werkzeug reads it: with spaces, or without a value. waitress joins headers with commas.
+        self._cookies = re.compile(rf"(^|[;,])\s*{self._cookie}\s*(=[^;,]*)?(?=[;,]|$)")
+        self._free = PASSED_ON
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
+        """Answer a request. It comes before Flask's routing, which redirects doubled slashes."""
+        found = self._contents.find(environ["PATH_INFO"])
+        if found is None:
+            return self._site(environ, start_response)
+        try:
+            get_host(environ, self._hosts)
+            return self._pass_on(environ, start_response, *found)
+        except HTTPException as error:
+            return answer_to(error, environ["PATH_INFO"])(environ, start_response)
+
+    def _pass_on(
+        self,
+        environ: Environ,
+        start_response: Callable,
+        content: Content,
+        mount: str,
+        bundle_id: str | None,
+    ) -> Iterable[bytes]:
+        target = target_of(environ)
+        if environ["PATH_INFO"] == mount:
+            _, mark, query = target.partition("?")
+            return redirect(f"{mount}/{mark}{query}", 307)(environ, start_response)
+        user = self._users.authorized(EnvironHeaders(environ)) or self._signed_in(environ)
+        if not content.may_be_seen_by(user):
+            return self._refuse(environ, content, user, target)(environ, start_response)
+        method = environ["REQUEST_METHOD"]
+        headers = self._headers_for_app(environ, mount, target)
+        if user:
+            told = user.credentials(self._site.config["TELL_GUIDS"])
+            headers.append(("RStudio-Connect-Credentials", told))
+        with contextlib.ExitStack() as stack:
+            free = stack.enter_context(self._place())
+            connection = stack.enter_context(content.connected(bundle_id, free))
+            send(connection, method, target, headers, environ)
+            wait_for_answer(connection, environ)
+            answer = stack.enter_context(connection.getresponse())
+            start_response(f"{answer.status} {answer.reason}", headers_for_visitor(answer, mount))
+            close = stack.pop_all().close
+        return ClosingIterator(body_of(answer), close)
+
+    def _signed_in(self, environ: Environ) -> User | None:
+        """Return the user of the session, None without one."""
+        if self._cookie not in environ.get("HTTP_COOKIE", ""):
+            return None
+        interface, request = self._site.session_interface, self._site.request_class(environ)
+        session = interface.open_session(self._site, request)
+        return self._users.by_name.get(session.get("user", "")) if session else None
+
+    def _refuse(
+        self, environ: Environ, content: Content, user: User | None, target: str
+    ) -> Response:
+        """Send a browser to sign in, and come back; raises HTTPException for others."""
+        url = self._contents.url
+        if user:
+            told = f"{user.name} may not see this content of {content.owner.name}."
+            raise Forbidden(f"{told} {url}/ signs others in.")
+        # What other clients accept, */*, is HTML too.
+        if "text/html" not in environ.get("HTTP_ACCEPT", "") or environ["REQUEST_METHOD"] != "GET":
+            raise Unauthorized(
+                f"This content is not public: send an API key, or sign in at {url}/."
+            )
+        return redirect(f"/sign-in?{urlencode({'next': target})}")
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[int]:
+        """Take a place for a request; gives how many are free then."""
+        with self._lock:
+            self._free -= 1
+            free = self._free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._free += 1
+
+    def _headers_for_app(self, environ: Environ, mount: str, target: str) -> Headers:
+        """Return what the client sent, except what the app must not see or the server sets."""
+        url = self._contents.url
+        scheme, _, host = url.partition("://")
+        headers = [
+            ("X-Forwarded-For", environ["REMOTE_ADDR"]),
+            ("X-Forwarded-Host", host),
+            ("X-Forwarded-Proto", scheme),
+            # Without a slash at the end: eddiethedean/hedron, ColinFay/brochure.
+            ("RStudio-Connect-App-Base-URL", url + mount),
+            ("X-RSC-Request", url + target),
+            (MOUNT_HEADER, mount),
+            ("Connection", "close"),
+        ]
+        own = {f"HTTP_{name.upper().replace('-', '_')}" for name, _ in headers}
+        for name, value in environ.items():
+            if name.startswith("HTTP_") and name not in DROPPED and name not in own:
+                if name == "HTTP_AUTHORIZATION" and self._is_for_connect(value, environ):
+                    continue
+                if name == "HTTP_COOKIE" and self._cookie in value:
+                    value = self._cookies.sub("", value).lstrip(";, ")
+                    if not value:
+                        continue
+                if not name.startswith("HTTP_X_FORWARDED_"):
+                    headers.append((name[5:].replace("_", "-"), value))
+        for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            if name in environ:
+                headers.append((name.replace("_", "-"), environ[name]))
+        return headers
+
+    def _is_for_connect(self, authorization: str, environ: Environ) -> bool:
+        """Whether Authorization has an API key, and not one of the app's own.
+
+        X-RSC-Authorization leaves the other header to the app: Connect's user guide, API keys.
+        """
+        key = KEY.match(authorization)
+        if key and KEY.match(environ.get("HTTP_X_RSC_AUTHORIZATION", "")):
+            return key[1] in self._users.by_key
+        return key is not None
+
+
+def target_of(environ: Environ) -> str:
+    """Return the path and query as the client wrote them, control characters escaped.
+
+    Without the scheme and host of an absolute URL, and as waitress reads doubled slashes in front.
     """
-    path, query = request.environ["PATH_INFO"], request.environ["QUERY_STRING"]
-    found = contents.find(path)
-    if found is None:
-        return None
-    content, mount, bundle_id = found
-    if path == mount:
-        return redirect(f"{mount}/{query and f'?{query}'}", 307)
-    # The path and query as the client wrote them, control characters escaped.
-    target = quote(request.environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
-    user = users.authorized(request.headers) or users.by_name.get(session.get("user", ""))
-    if not content.may_be_seen_by(user):
-        return refuse(content, user, contents.url, target)
-    sent = headers_for_app(contents.url, mount, target)
-    if user:
-        sent["RStudio-Connect-Credentials"] = user.credentials(current_app.config["TELL_GUIDS"])
-    with contextlib.ExitStack() as stack:
-        connection = stack.enter_context(content.connected(bundle_id))
-        body = request.stream if request.content_length else None
-        connection.request(request.method, target, body, dict(sent))
-        answer = stack.enter_context(connection.getresponse())
-        response = Response(body_of(answer), f"{answer.status} {answer.reason}")
-        response.headers = Headers(answer.getheaders())
-        remove_hop_by_hop_headers(response.headers)
-        response.call_on_close(stack.pop_all().close)
-    return response
+    target = quote(environ["REQUEST_URI"].encode("latin-1"), safe=string.punctuation)
+    if not target.startswith("/"):
+        target = target.partition("://")[2].partition("/")[2]
+    return "/" + target.lstrip("/")
+
+
+def send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Headers,
+    environ: Environ,
+) -> None:
+    """Send a request to an app."""
+    connection.connect()
+    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in headers:
+        connection.putheader(name, value)
+    # waitress has read the body: its length is right whatever the client says of its encoding.
+    body = environ["wsgi.input"] if int(environ.get("CONTENT_LENGTH", 0)) else None
+    connection.endheaders(body)
+
+
+def wait_for_answer(connection: http.client.HTTPConnection, environ: Environ) -> None:
+    """Return when an app begins to answer; raises ClientDisconnected if the visitor leaves."""
+    while not begins_to_answer(connection, LOOK):
+        if has_left(environ):
+            raise ClientDisconnected
+
+
+def has_left(environ: Environ) -> bool:
+    """Whether the visitor closed the connection.
+
+    waitress's own function knows it only with channel_request_lookahead, which makes its thread
+    spin while a request is answered.
+    """
+    try:
+        channel = environ["waitress.client_disconnected"].__self__
+        return not channel.socket.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False  # there is nothing to read
+    except OSError:
+        return True
+
+
+def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers:
+    """Return an app's headers as they are, but its cookies below the mount of the request.
+
+    Real servers put `Path=/` there (probes of eddiethedean/hedron). Not known is what they do with
+    other paths, and with `__Host-` cookies, which browsers take with `Path=/` only: they get
+    the same here, except for a path that is below the mount. Domain stays. Without a path, or
+    with one that has no slash in front, a browser takes the request's, which is below the mount.
+    """
+
+    def below_mount(match: re.Match) -> str:
+        before, path = match.groups()
+        known = f"{path.rstrip()}/".startswith(f"{mount}/")
+        return before + path if known else before + mount + path
+
+    headers = []
+    for name, value in answer.getheaders():
+        lower = name.lower()
+        if lower in HOP_BY_HOP:
+            continue
+        if lower == "set-cookie":
+            value = COOKIE_PATH.sub(below_mount, value)
+        headers.append((name, value))
+    return headers
 
 
 def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -57,36 +253,8 @@ def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     try:
         while chunk := answer.read1(CHUNK):
             yield chunk
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
     except (OSError, http.client.HTTPException):
         # waitress then breaks off as it does for a client that is gone, without a traceback.
         raise ClientDisconnected from None
-
-
-def refuse(content: Content, user: User | None, url: str, target: str) -> AnyResponse:
-    """Send a browser to sign in, and come back; aborts for others."""
-    if user:
-        owner = content.owner.name
-        abort(403, f"{user.name} may not see this content of {owner}. {url}/ signs others in.")
-    # What other clients accept, */*, is HTML too.
-    if "text/html" not in request.headers.get("Accept", "") or request.method != "GET":
-        abort(401, f"This content is not public: send an API key, or sign in at {url}/.")
-    return redirect(f"/sign-in?{urlencode({'next': target})}")
-
-
-def headers_for_app(url: str, mount: str, target: str) -> Headers:
-    """Return what the client sent, except what the app must not see or the server sets itself."""
-    headers = Headers(request.headers)
-    remove_hop_by_hop_headers(headers)
-    if KEY.match(headers.get("Authorization", "")):
-        headers.remove("Authorization")
-    # waitress drops names with underscores, which mean the same in WSGI, and X-Forwarded-*.
-    headers.remove("X-RSC-Authorization")
-    headers.remove("RStudio-Connect-Credentials")
-    scheme, _, host = url.partition("://")
-    headers["X-Forwarded-For"] = request.environ["REMOTE_ADDR"]
-    headers["X-Forwarded-Host"] = host
-    headers["X-Forwarded-Proto"] = scheme
-    headers["RStudio-Connect-App-Base-URL"] = f"{url}{mount}/"
-    headers["X-RSC-Request"] = f"{url}{target}"
-    headers[MOUNT_HEADER] = mount
-    return headers

@@ -23,7 +23,7 @@ from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import answer_to
 from .listener import Listener
-from .proxy import pass_on
+from .proxy import Proxy
 from .users import Users
 
 # Of a server's directory in TMPDIR, and of a file in it.
@@ -100,11 +100,14 @@ class LocalConnect:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         self._sockets: dict = {}
-        self._server = Listener(self._flask(links or {}, guids), listener, self._sockets)
+        hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
+        site = self._flask(links or {}, guids, hosts)
+        proxy = Proxy(site, self.contents, self.users, hosts)
+        self._server = Listener(proxy, listener, self._sockets)
         self._thread = threading.Thread(target=self._server.run, name="local Connect")
         self._thread.start()
 
-    def _flask(self, links: pages.Links, guids: bool) -> Flask:
+    def _flask(self, links: pages.Links, guids: bool, hosts: list[str]) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
         app.extensions |= {"contents": self.contents, "users": self.users}
         app.secret_key = secrets.token_bytes()
@@ -117,7 +120,6 @@ class LocalConnect:
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
         }
-        hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
 
         @app.before_request
         def check_host():
@@ -128,7 +130,6 @@ class LocalConnect:
         def answer_error(error):
             return answer_to(error, request.path)
 
-        app.before_request(pass_on)
         app.register_blueprint(api.blueprint)
         app.register_blueprint(pages.blueprint)
         return app

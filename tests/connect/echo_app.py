@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote
 
 VERSION = "1"
 
@@ -18,10 +19,14 @@ def app(environ, start_response):
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return stream(Path(query))
-    if path == "/moved":
-        location = [("Location", f"{environ['SCRIPT_NAME']}/here")]
-        start_response("302 Found", [*location, ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    if path == "/answer":  # what the query says: a status and headers, in JSON
+        status, headers = json.loads(unquote(query))
+        start_response(status, [tuple(header) for header in headers])
         return [b""]
+    if path == "/length":
+        length = sum(map(len, iter(lambda: environ["wsgi.input"].read(2**16), b"")))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(length).encode()]
     told = {
         "version": VERSION,
         "pid": os.getpid(),

@@ -92,12 +92,29 @@ def test_session_of_another_server_does_not_sign_in(server, stranger, environmen
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("name", ["rstudio-connect-credentials", "RStudio_Connect-Credentials"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rstudio-connect-credentials",
+        "RStudio_Connect-Credentials",
+        "RSTUDIO_CONNECT_CREDENTIALS",
+        "rStudio-Connect_credentials",
+    ],
+)
 def test_credentials_cannot_be_forged(viewer, stranger, public_echo, name):
     forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
     assert credentials_of(ask_echo(stranger, public_echo, headers=forged)) is None
     told = ask_echo(viewer, public_echo, headers=forged)
     assert credentials_of(told) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    "name", ["Prefix", "Server", "Port", "For", "Host", "Proto", "Ssl", "User"]
+)
+def test_no_client_says_how_it_came(owner, echo, name):
+    told = ask_echo(owner, echo, headers={f"X-Forwarded-{name}": "evil.example"})["environ"]
+    assert "evil.example" not in told.values()
 
 
 @pytest.mark.local
@@ -136,11 +153,48 @@ def test_key_says_who_asks_and_does_not_reach_the_app(server, publisher, strange
     assert stranger.get("/__api__/v1/user", headers=headers).json()["username"] == name
 
 
-def test_app_gets_an_authorization_of_its_own(server, stranger, echo):
-    headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": "Bearer its-own"}
+@pytest.mark.parametrize("own", ["Key mine", "Basic YTpi", "Bearer its-own", "key", "Keys a, b"])
+def test_app_gets_an_authorization_of_its_own(server, stranger, echo, own):
+    """X-RSC-Authorization is Connect's, so the other is the app's: Connect's guide, API keys."""
+    headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": own}
     told = ask_echo(stranger, echo, headers=headers)["environ"]
-    assert told["HTTP_AUTHORIZATION"] == "Bearer its-own"
+    assert told["HTTP_AUTHORIZATION"] == own
     assert "HTTP_X_RSC_AUTHORIZATION" not in told
+
+
+@pytest.mark.local
+def test_key_of_a_request_wins_over_a_session(server, stranger, echo, viewer):
+    origin = {"Origin": server.url}
+    stranger.post("/sign-in", data={"user": "admin"}, headers=origin)
+    assert credentials_of(ask_echo(stranger, echo))["user"] == "admin"
+    for name in ("Authorization", "X-RSC-Authorization"):
+        for key, code in ((viewer.headers["Authorization"], 403), ("Key wrong", 401)):
+            refused = stranger.get(echo["content_url"], headers={name: key})
+            assert refused.status_code == code
+
+
+# What a browser sends, and what the app gets; OURS is the cookie of this server's session.
+SENT_COOKIES = [
+    ("OURS=x", None),
+    ("a=1", "a=1"),
+    ("OURS=x; a=1", "a=1"),
+    ("b=2; OURS=x;a=1", "b=2;a=1"),
+    ("b=2;OURS=x", "b=2"),
+    ("b=2;  OURS = x ;  a=1;", "b=2;  a=1;"),
+    ("OURS=x; b=2; OURS=y", "b=2"),
+    ("OURS; a=1", "a=1"),
+    ('a="x; y"; A=1; a=2; ; =3; OURS=x', 'a="x; y"; A=1; a=2; ; =3'),
+    ("OURSx=1; xOURS=2; a=OURS=3", "OURSx=1; xOURS=2; a=OURS=3"),
+    ("a=1, OURS=x, b=2", "a=1, b=2"),  # of several headers
+]
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(("sent", "got"), SENT_COOKIES)
+def test_cookies_reach_the_app_but_for_the_session(server, owner, echo, sent, got):
+    ours = f"connect-{server.port}"
+    told = ask_echo(owner, echo, headers={"Cookie": sent.replace("OURS", ours)})["environ"]
+    assert told.get("HTTP_COOKIE") == (got and got.replace("OURS", ours))
 
 
 @pytest.mark.local

@@ -6,17 +6,26 @@ import select
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 
 import psutil
 import pytest
 
-from shared.connect import contents
+from shared.connect import contents, proxy
+from shared.connect.listener import THREADS
 from shared.connect.running import apps
 from shared.connect.server import LocalConnect
-from tests.connect.support import ask_echo, deploy_bundle, echo_source, make_bundle, read_log
+from tests.connect.support import (
+    ask_echo,
+    deploy_bundle,
+    echo_source,
+    key_client,
+    make_bundle,
+    read_log,
+)
 
 pytestmark = pytest.mark.local
 
@@ -72,6 +81,13 @@ def holding(send, processes, tmp_path):
             yield connections
 
     return holding
+
+
+def await_requests(server, content, count):
+    """Wait until so many requests to a content are in progress."""
+    pool, began = server.contents.get(content["guid"]).active.pool, time.monotonic()
+    while pool.requests != count:
+        assert time.monotonic() < began + 30, f"{pool.requests} requests are in progress."
 
 
 def test_requests_go_to_the_processes_in_turn(pids, processes):
@@ -179,16 +195,33 @@ def test_import_that_hangs_delays_no_redeployment(publisher, owner, own_echo, se
     assert waiting.getresponse().status == 502
 
 
+def test_process_that_hangs_gets_no_more_requests(server, owner, own_echo, pids, send, tmp_path):
+    """While there is another one. It counts as busy when its visitor left, until it answers."""
+    running = pids()
+    os.mkfifo(tmp_path / "held")
+    connection = send(f"hold?{tmp_path}/held")
+    with (tmp_path / "held").open("wb"):  # once the app reads
+        others = [ask_echo(owner, own_echo)["pid"] for _ in running[1:] * 2]
+        assert sorted(others) == sorted(running[1:] * 2)
+        connection.close()
+        await_requests(server, own_echo, 0)
+        others = [ask_echo(owner, own_echo)["pid"] for _ in running[1:] * 2]
+        assert sorted(others) == sorted(running[1:] * 2)
+    ask_echo(owner, own_echo)
+    assert sorted(pids()) == sorted(running)
+
+
 def test_requests_that_hang_block_nobody_else(
     server, publisher, owner, echo, own_echo, send, tmp_path
 ):
-    """Beyond what one app can take they get a 503, and the API and other content still answer."""
+    """They get half of the places, then a 503; the API and other content still answer."""
     os.mkfifo(tmp_path / "hold")
     ask_echo(owner, own_echo)
-    connections = [send(f"hold?{tmp_path}/hold") for _ in range(apps.REQUESTS + 1)]
+    connections = [send(f"hold?{tmp_path}/hold") for _ in range(proxy.PASSED_ON // 2 + 1)]
     answered, _, _ = select.select([connection.sock for connection in connections], [], [], 30)
     assert len(answered) == 1
-    assert owner.get(own_echo["content_url"]).status_code == 503
+    refused = owner.get(own_echo["content_url"])
+    assert (refused.status_code, "of them to this app" in refused.text) == (503, True)
     assert publisher.get("user").status_code == 200
     assert ask_echo(owner, echo)["version"] == "1"
     # A new version is not blocked, either.
@@ -200,11 +233,50 @@ def test_requests_that_hang_block_nobody_else(
         assert connection.getresponse().status in (502, 503)
 
 
-def test_answered_requests_do_not_count(owner, own_echo, monkeypatch):
-    monkeypatch.setattr(apps, "REQUESTS", 2)
-    for _ in range(5):
-        ask_echo(owner, own_echo)
-        owner.get(f"{own_echo['content_url']}crash")
+def test_requests_that_hang_leave_threads_for_the_api(environments, monkeypatch, tmp_path):
+    """Those to all apps together."""
+    assert proxy.PASSED_ON < THREADS
+    monkeypatch.setattr(proxy, "PASSED_ON", 6)
+    monkeypatch.setattr("shared.connect.listener.THREADS", 7)
+    os.mkfifo(tmp_path / "hold")
+    with LocalConnect(environments=environments) as server, ExitStack() as stack:
+        publisher = stack.enter_context(key_client(server, "admin", "/__api__/v1/"))
+        for name, hanging in (("half", 3), ("a third", 1), ("the rest", 1)):
+            content = publisher.post("content", json={"name": name.replace(" ", "-")}).json()
+            deploy_bundle(publisher, content, make_bundle())
+            pool = server.contents.get(content["guid"]).active.pool
+            for before in (0, 1, 2):
+                connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port)))
+                target = f"/content/{content['guid']}/hold?{tmp_path}/hold"
+                connection.request("GET", target, headers=publisher.headers)
+                # Until it is in progress, or refused.
+                while (
+                    pool.requests <= before and not select.select([connection.sock], [], [], 0.1)[0]
+                ):
+                    pass
+            assert pool.requests == hanging
+        refused = publisher.get(content["content_url"])
+        assert (refused.status_code, publisher.get("user").status_code) == (503, 200)
+
+
+@pytest.mark.parametrize("path", ["", "crash", "answer?[]"])
+def test_request_that_ended_takes_no_place(server, own_echo, send, path):
+    send(path).getresponse().read()
+    await_requests(server, own_echo, 0)
+
+
+def test_visitor_who_leaves_takes_no_place(server, owner, own_echo, send, tmp_path):
+    """Before the app answers; in the midst of an answer, as soon as the app sends more."""
+    for path in ("hold", "stream"):
+        os.mkfifo(tmp_path / path)
+        connection = send(f"{path}?{tmp_path / path}")
+        with (tmp_path / path).open("wb") as file:  # once the app reads
+            connection.close()
+            if path == "stream":
+                file.write(b"more")
+                file.close()
+            await_requests(server, own_echo, 0)
+    assert ask_echo(owner, own_echo)["version"] == "1"
 
 
 def test_replaced_processes_answer_the_requests_in_progress(

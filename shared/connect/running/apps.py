@@ -3,9 +3,9 @@
 import contextlib
 import getpass
 import http.client
-import itertools
 import os
 import secrets
+import select
 import socket
 import subprocess
 import threading
@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO
 
+from waitress.channel import ClientDisconnected
 from werkzeug.exceptions import BadGateway, HTTPException, ServiceUnavailable
 
 from ..jobs import Job
@@ -26,7 +27,6 @@ RUNNER = Path(__file__).with_name("runner.py")
 START_SECONDS = 60  # Connect's default for a process to get ready
 SPARE_SECONDS = 5
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables
-REQUESTS = 100  # in progress at once for one bundle; more get a 503
 
 
 class NotStarted(BadGateway):
@@ -53,6 +53,13 @@ def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
     }
 
 
+def begins_to_answer(connection: http.client.HTTPConnection, milliseconds: int = 0) -> bool:
+    """Whether an app begins to answer, or drops the connection, within some time."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(milliseconds))
+
+
 def user_name() -> str:
     """Return the name of the user who runs the server, or the number of one without a name."""
     try:
@@ -75,6 +82,9 @@ class Connection(http.client.HTTPConnection):
 
 class App:
     """A process that serves an app on a port of its own."""
+
+    requests = 0  # in progress
+    given_up: http.client.HTTPConnection | None = None  # by its visitor, before the app answered
 
     def __init__(
         self,
@@ -151,6 +161,7 @@ class App:
             self._port.set_exception(failure)
         job.end(process.returncode, ending=self.ending)
         self._control.close()
+        self.give_up(None)
 
     def _copy(self, stream: TextIO, source: str) -> None:
         with stream:
@@ -194,10 +205,24 @@ class App:
         """Return a new connection to the app, once it listens; raises NotStarted."""
         return Connection(self._port.result(), self._token)
 
+    @property
+    def busy(self) -> int:
+        """How many requests it has not answered, the last one that a visitor gave up included."""
+        if self.given_up and begins_to_answer(self.given_up):
+            self.give_up(None)
+        return self.requests + bool(self.given_up)
+
+    def give_up(self, connection: http.client.HTTPConnection | None) -> None:
+        """Keep a connection whose visitor left, in place of an earlier one."""
+        self.given_up, earlier = connection, self.given_up
+        if earlier:
+            earlier.close()
+
     def stop(self) -> None:
         """Stop the app and all that it started."""
         self._stopped = self._stopped or self.alive
         self._processes.end(self._process)
+        self.give_up(None)
 
     def wait_if_ending(self) -> None:
         """Give an app that dropped a connection a second to end, if it crashed."""
@@ -211,8 +236,8 @@ class Pool:
         """start: starts a process; called when a request needs one, the first time or again."""
         self._start = start
         self._apps: list[App | None] = [None] * size
-        self._turns = itertools.cycle(range(size))
-        self._requests = 0
+        self._last = size - 1  # the one that got a request
+        self.requests = 0  # in progress
         self._retired = False
         self._asked = time.monotonic()  # the last time
         self._lock = threading.Lock()
@@ -223,31 +248,57 @@ class Pool:
         return sum(app is not None and app.alive for app in self._apps)
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[App]:
-        """Give the process whose turn it is for one request.
+    def connected(self, free: int) -> Iterator[http.client.HTTPConnection]:
+        """Give a connection to a process for one request: to the least busy one, else in turn.
 
-        Raises ServiceUnavailable beyond the limit, BadGateway when the app crashes in the context,
+        free: places that the server has left. A bundle takes no more than it leaves, so one whose
+        requests hang gets half of them, two get a third each, and others still have some.
+
+        Raises ServiceUnavailable beyond that, BadGateway when the app crashes in the context,
         and what `start` raises.
         """
         with self._lock:
-            if self._requests == REQUESTS:
-                raise ServiceUnavailable("Too many requests are in progress.")
-            turn = next(self._turns)
-            app = self._apps[turn]
-            if not (app and app.alive):
-                app = self._apps[turn] = self._start()
-            self._requests += 1
+            if self.requests >= free:
+                told = "Too many requests are in progress"
+                raise ServiceUnavailable(f"{told}, {self.requests} of them to this app.")
+            app = self._choose()
+            app.requests += 1
+            self.requests += 1
+        connection = None
         try:
-            yield app
-        except (OSError, http.client.HTTPException):
+            connection = app.connect()
+            yield connection
+        except ClientDisconnected:
+            if app.alive:
+                with self._lock:
+                    app.give_up(connection)
+                connection = None
+            raise
+        except OSError:
             app.wait_if_ending()
             what = "dropped the request" if app.alive else app.ending
             raise BadGateway(f"The app {what}.") from None
+        except http.client.HTTPException as error:
+            raise BadGateway(f"The app's answer cannot be read: {str(error).strip()}.") from None
         finally:
+            if connection:
+                connection.close()
             with self._lock:
-                self._requests -= 1
+                app.requests -= 1
+                self.requests -= 1
                 self._asked = time.monotonic()
                 self._stop_if_unused()
+
+    def _choose(self) -> App:
+        """Return the process that has the fewest requests, or a new one in its place."""
+        size = len(self._apps)
+        turns = [(self._last + turn) % size for turn in range(1, size + 1)]
+        busy = [app.busy if app else 0 for app in self._apps]
+        self._last = min(turns, key=busy.__getitem__)
+        app = self._apps[self._last]
+        if not (app and app.alive):
+            app = self._apps[self._last] = self._start()
+        return app
 
     def retire(self, retired: bool) -> None:
         """Stop the processes as soon as they have answered; with False, keep them."""
@@ -258,11 +309,11 @@ class Pool:
     def stop_if_idle(self, seconds: float) -> None:
         """Stop the processes if nobody has asked them for so long; the next request starts them."""
         with self._lock:
-            if not self._requests and time.monotonic() - self._asked >= seconds:
+            if not self.requests and time.monotonic() - self._asked >= seconds:
                 self._stop_all()
 
     def _stop_if_unused(self) -> None:
-        if self._retired and not self._requests:
+        if self._retired and not self.requests:
             self._stop_all()
 
     def stop(self) -> None:
