@@ -111,17 +111,23 @@ def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, c
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Lets the first build of all wait until it is set; raises what its `error` is, if any."""
-    slow, build, builds = threading.Event(), Environments.build, iter([True])
-    slow.started, slow.error = threading.Event(), None
+    """Lets the first build wait until it is set, with `built` at its end, else at its beginning.
 
-    def build_slowly(self, manifest, bundle, *options):
-        if next(builds, False):
+    Then it raises what its `error` is, if any.
+    """
+    slow, build, builds = threading.Event(), Environments.build, iter([True])
+    slow.started, slow.built, slow.error = threading.Event(), False, None
+
+    def build_slowly(*arguments):
+        first, built = next(builds, False), None
+        if slow.built or not first:
+            built = build(*arguments)
+        if first:
             slow.started.set()
             assert slow.wait(60)
             if slow.error:
                 raise slow.error
-        return build(self, manifest, bundle, *options)
+        return built or build(*arguments)
 
     monkeypatch.setattr(Environments, "build", build_slowly)
     yield slow
@@ -160,11 +166,12 @@ def test_failed_bundle_leaves_the_one_before_it(publisher, owner, content, slow)
 
 
 @pytest.mark.parametrize("what", ["bundle", "content"])
-@pytest.mark.parametrize("requirement", ["", "-r more.txt"])
+@pytest.mark.parametrize("built", [False, True])
 def test_deletion_while_it_is_built_ends_the_task(
-    server, publisher, owner, content, slow, what, requirement
+    server, publisher, owner, content, slow, what, built
 ):
-    bundle = make_bundle({"requirements.txt": requirement, "more.txt": ""})
+    slow.built = built
+    bundle = make_bundle({"requirements.txt": "-r more.txt", "more.txt": ""})
     bundle, task = start_deployment(publisher, content, bundle)
     assert slow.started.wait(60)
     url = f"content/{content['guid']}"
