@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +26,18 @@ PLACES = {
 }
 
 
-class LastAnswer(logging.Handler):
-    """Keeps what httpx logs of its last request, such as `GET http://... "HTTP/1.1 200 OK"`."""
+class Answers(logging.Filter):
+    """Keeps what httpx logs of its last requests, such as `GET http://... "HTTP/1.1 200 OK"`."""
 
-    text = ""
+    last: deque[str] = deque(maxlen=20)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage().removeprefix("HTTP Request: ")
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a record from all handlers: tests read what others log."""
+        self.last.append(record.getMessage().removeprefix("HTTP Request: "))
+        return False
 
 
-last_answer = LastAnswer()
+answers = Answers()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.example = config.option.example or next(iter(named), None)
     bypass_proxies()
     logging.getLogger("httpx").setLevel(logging.INFO)
-    logging.getLogger("httpx").addHandler(last_answer)
+    logging.getLogger("httpx").addFilter(answers)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -90,14 +93,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Iterator[None]:
-    """Let a failure begin with the request whose answer the test had just got."""
-    last_answer.text = ""
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Let a failure begin with the request whose answer the test had just got, and list others."""
+    answers.last.clear()
     try:
         return (yield)
     except (AssertionError, LookupError, ValueError) as error:
-        if last_answer.text and error.args:
-            error.args = (f"After {last_answer.text}: {error.args[0]}", *error.args[1:])
+        if answers.last and error.args:
+            error.args = (f"After {answers.last[-1]}: {error.args[0]}", *error.args[1:])
+            item.add_report_section("call", "requests", "\n".join(answers.last))
         raise
 
 

@@ -89,7 +89,7 @@ def test_answer_as_documented_and_what_is_not_there_are_good(document, answer):
 
 def test_what_the_document_lacks_is_added(document, monkeypatch):
     monkeypatch.setattr(reference, "OPERATIONS", {"GET /v1/others": "a source"})
-    monkeypatch.setattr(reference, "STATUSES", {"GET /v1/things 404": "a source"})
+    monkeypatch.setattr(reference, "STATUSES", {"* /v1/things/{guid}* 404": "a source"})
     monkeypatch.setattr(reference, "OPTIONAL", {"Thing.name": "a source"})
     added = {"Named.properties.more": ({"type": "boolean"}, "a source")}
     monkeypatch.setattr(reference, "PARTS", added)

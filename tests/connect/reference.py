@@ -11,6 +11,7 @@ import operator
 import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import httpx
@@ -44,11 +45,12 @@ OPERATIONS = {
     "GET /v1/server_settings/quarto": "posit-dev/publisher client.ts",
     "GET /v1/server_settings/nodejs": "posit-dev/publisher client.ts",
 }
-# Statuses that it lacks, of all methods (*) or one, of the paths that start so.
+# Statuses that it lacks, of the operations that match; * is any text.
 STATUSES = {
     "POST /v1/content 409": "rstudio/pins-r#289, a name in use",
     "PATCH /v1/content/{guid} 409": "rstudio/pins-r#289, a name in use",
-    "* /v1/content/{guid} 403": "posit-dev/connect-extensions#166, content of others",
+    "* /v1/content/{guid}/environment 409": "its part API Error Codes, 149: a name comes twice",
+    "* /v1/content/{guid}* 403": "posit-dev/connect-extensions#166, content of others",
     "GET /v1/vanities 403": "its description: for administrators; code 22 in connectapi",
     "GET /v1/server_settings/nodejs 404": "posit-dev/publisher client.ts, servers without Node.js",
 }
@@ -144,7 +146,7 @@ def amend(document: dict) -> None:
         method, start, status = key.split()
         for path, item in paths.items():
             for name in item.keys() & METHODS:
-                if path.startswith(start) and method in ("*", name.upper()):
+                if fnmatchcase(f"{name.upper()} {path}", f"{method} {start}"):
                     answer = {"description": "", "content": error}
                     item[name]["responses"].setdefault(status, answer)
     for place, (part, _) in PARTS.items():
