@@ -86,8 +86,8 @@ def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_
     command = f"env {variables} .venv/bin/gunicorn {gunicorn}"
     # gunicorn writes below HOME.
     with run_from_readme(command, installed, HOME=str(tmp_path)) as url:
-        spec = httpx.get(f"{url}/greetings-api{EXAMPLES[0].spec_url}").json()
-        listed = httpx.get(f"{url}/greetings-api{EXAMPLES[0].list_url}").json()
+        spec = httpx.get(f"{url}/greetings-api{EXAMPLES[0].spec_url}", timeout=60).json()
+        listed = httpx.get(f"{url}/greetings-api{EXAMPLES[0].list_url}", timeout=60).json()
     assert spec["basePath"] == "/greetings-api"
     assert listed == contract.greetings()
 

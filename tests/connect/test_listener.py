@@ -52,7 +52,7 @@ def test_tls_hello_is_answered_at_once(server, connect):
     raw = connect()
     raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
     assert all_of(raw).endswith(b"starts with http://, not https://.\n")
-    assert httpx.get(f"{server.url}/__ping__").status_code == 200
+    assert httpx.get(f"{server.url}/__ping__", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,10 @@ def test_only_a_form_of_a_page_changes_who_is_signed_in(server, stranger, path):
     stranger.get(path, headers=origin)
     assert "Signed in as josé" in stranger.get("/").text
     for headers in ({}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}):
-        assert stranger.post(path, data={"user": "admin"}, headers=headers).status_code == 403
+        assert (
+            stranger.post(path, data={"user": "admin"}, headers=headers, timeout=60).status_code
+            == 403
+        )
     assert "Signed in as josé" in stranger.get("/").text
 
 
@@ -111,5 +114,5 @@ def test_forms_come_from_the_public_address_or_this_machine(environments):
         ):
             headers = {"Host": host, "Origin": origin}
             url = f"http://127.0.0.1:{server.port}/sign-in"
-            sent = httpx.post(url, data={"user": "admin"}, headers=headers)
+            sent = httpx.post(url, data={"user": "admin"}, headers=headers, timeout=60)
             assert (sent.status_code, sent.headers["location"]) == (303, f"{origin}/")

@@ -91,7 +91,7 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
         for _, path in example.links:
             assert any(url.endswith(f"/{example.directory}{path}") for url in urls)
     for url in urls:
-        answer = httpx.get(url, headers={"Authorization": "Key the-key"})
+        answer = httpx.get(url, headers={"Authorization": "Key the-key"}, timeout=60)
         assert answer.status_code == 200, url
     assert "the-key" not in told
     check_stops(process, temporary)
@@ -115,7 +115,7 @@ def test_ctrl_c_during_the_imports(start, temporary, module):
 def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
     process = start(*SERVER)
     url = re.search(r"http://\S+", until(process, "Ctrl-C stops it."))[0]
-    assert "Nothing is deployed yet" in httpx.get(url).text
+    assert "Nothing is deployed yet" in httpx.get(url, timeout=60).text
     process.ptyproc.fileobj.close()
     process.wait()
     assert list(temporary.iterdir()) == []
@@ -206,7 +206,7 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     process = start(*SERVER, "--environments", environments)
     url = re.search(r"http://\S+/", until(process, "Ctrl-C"))[0] + "__api__/v1/"
     headers = {"Authorization": "Key the-key"}
-    with httpx.Client(base_url=url, headers=headers) as publisher:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
         echo = publisher.post("content", json={"name": "echo"}).json()
         deploy_bundle(publisher, echo, make_bundle())
         running = ask_echo(publisher, echo)["pid"]

@@ -39,7 +39,7 @@ def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with LocalConnect(environments=environments) as server:
-        assert httpx.get(server.url).status_code == 200
+        assert httpx.get(server.url, timeout=60).status_code == 200
     assert list(tmp_path.iterdir()) == []
     with socket.socket() as again:
         again.bind(("127.0.0.1", server.port))

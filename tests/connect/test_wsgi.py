@@ -229,7 +229,9 @@ def port(server, app, ask):
 def test_app_answers_the_server_only(app, port, token):
     """Whoever asks its port could forge credentials."""
     forged = {"RStudio-Connect-Credentials": '{"user": "admin"}', "Connect-Mount": ""}
-    with httpx.Client(headers={**forged, **token, "Host": app["content_url"]}) as client:
+    with httpx.Client(
+        headers={**forged, **token, "Host": app["content_url"]}, timeout=60
+    ) as client:
         response = client.get(f"http://127.0.0.1:{port}/thread")
     assert [response.status_code, response.text] == [403, ""]
 

@@ -38,7 +38,8 @@ def files(cook, copy, tmp_path):
     """An HTTP client of a copy that takes files, and the directory where they go."""
     cook("Take and send files")
     app = load(copy)
-    with serving(app) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}/files") as client:
+    base = "http://127.0.0.1:{}/files"
+    with serving(app) as port, httpx.Client(base_url=base.format(port), timeout=60) as client:
         yield client, tmp_path / "data"
 
 
