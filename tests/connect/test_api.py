@@ -226,6 +226,7 @@ def test_task_is_told_when_it_has_a_new_line():
     assert task.report(0, 30)["output"] == ["a line"]
 
 
+@pytest.mark.local
 def test_wait_for_a_task_has_a_limit(server, publisher, monkeypatch):
     """Else a client keeps a thread of the server for as long as it likes."""
     task = Job(BUILD, "1")

@@ -145,6 +145,7 @@ REASONS = {
 }  # fmt: skip
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(("source", "told"), REASONS.items())
 def test_reason_is_the_first_line_of_the_exception(reason, tmp_path, source, told):
     (tmp_path / "package").mkdir()
@@ -157,6 +158,7 @@ def test_reason_is_the_first_line_of_the_exception(reason, tmp_path, source, tol
         assert re.match("ValueError: |SyntaxError: ", line)
 
 
+@pytest.mark.local
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="a group is new in 3.11")
 def test_reason_of_a_group_is_its_own_line(reason):
     source = "raise ExceptionGroup('several', [ValueError('a'), ExceptionGroup('b', [OSError()])])"
@@ -180,11 +182,13 @@ NO_APPS = {
 }  # fmt: skip
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(("source", "told"), NO_APPS.items())
 def test_what_is_no_app_fails_at_once_and_says_what_to_write(reason, source, told):
     assert reason(source).startswith("app:app is ") and told in reason(source)
 
 
+@pytest.mark.local
 def test_factory_is_called_without_an_object_only(start, reason):
     """posit-dev/rsconnect-python#101; that Connect calls one which is named, no page says."""
     source = f"{FLASK_LIKE}def create_app(config=None, testing=False):\n    return Flask()\n"
@@ -215,12 +219,14 @@ APPS = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("source", APPS.values(), ids=APPS)
 def test_whatever_may_be_an_app_starts(start, tmp_path, source):
     (tmp_path / "secrets.py").write_text("def OWN(environ, start_response): pass", encoding="utf-8")
     assert start(source)[0].connect()
 
 
+@pytest.mark.local
 def test_app_that_parses_its_arguments_starts(start):
     source = (
         "import argparse\nargparse.ArgumentParser().parse_args()\nfrom sys import exit as app\n"
@@ -244,6 +250,7 @@ NEWER = {"removeprefix", "removesuffix", "ExceptionGroup", "add_note", "cache", 
 NEWER |= {"aclosing", "batched", "bit_count", "chdir", "randbytes", "is_relative_to", "UTC"}
 
 
+@pytest.mark.local
 def test_runner_has_no_syntax_newer_than_python_3_8():
     """The oldest that uv builds environments for."""
     tree = ast.parse(apps.RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
@@ -256,6 +263,7 @@ def test_runner_has_no_syntax_newer_than_python_3_8():
         assert not (isinstance(node, ast.FunctionDef) and node.returns)
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("version", OLD)
 def test_app_runs_on_an_old_python(publisher, owner, content, version, monkeypatch):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -283,12 +291,14 @@ SERVING = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("source", SERVING.values(), ids=SERVING)
 def test_app_that_serves_itself_is_told_so_at_once(reason, source):
     told = "it serves itself (app.py, line 3). Put that call below `if __name__ == '__main__':`"
     assert reason(source) == told
 
 
+@pytest.mark.local
 def test_import_that_hangs_says_where(reason, start, monkeypatch):
     """Such as one that serves itself in a way that is not known."""
     monkeypatch.setattr(apps, "START_SECONDS", 0.5)
@@ -309,6 +319,7 @@ CANNOT_RUN = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(("env", "python", "told"), CANNOT_RUN.values(), ids=CANNOT_RUN)
 def test_process_that_cannot_run_ends_its_job_and_says_so(server, tmp_path, env, python, told):
     job = jobs.Job(jobs.PROCESS, "1")
