@@ -220,7 +220,7 @@ def test_several_processes_are_told_to_the_app(environments):
 def port(server, app, ask):
     """Where the app's process listens."""
     ask("thread")
-    with server.contents.get(app["guid"]).active.pool.connected(1) as connection:
+    with server.contents.get(app["guid"]).active.pool.connected(9) as connection:
         return connection.port
 
 
