@@ -81,7 +81,7 @@ def test_readme_of_an_example_runs_it_and_calls_it(installed):
 
 def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):
     subprocess.run([".venv/bin/pip", "install", "--quiet", "gunicorn"], cwd=installed, check=True)
-    (command,) = commands("Run it for many")
+    (command,) = commands("Run several processes")
     variables, _, gunicorn = command.replace(":8000", ":0").partition(" gunicorn ")
     command = f"env {variables} .venv/bin/gunicorn {gunicorn}"
     # gunicorn writes below HOME.
@@ -107,3 +107,15 @@ def test_readme_renames_the_app(example, tmp_path):
     assert program == "rsconnect"
     assert manifest["metadata"]["entrypoint"] == "server:service"
     assert "server.py" in manifest["files"] and "app.py" not in manifest["files"]
+
+
+def test_readme_adds_a_new_file_to_the_manifest():
+    """Connect publishes the files from git that the manifest lists."""
+    with private_client() as client:
+        ((program, *words),) = map(str.split, commands("From git"))
+        directory = client.root / words[-1]
+        (directory / "helper.py").write_text("", encoding="utf-8")
+        client.run(*words)
+        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    assert program == "rsconnect"
+    assert "helper.py" in manifest["files"]

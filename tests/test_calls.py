@@ -26,9 +26,9 @@ def real(place, publication):
 @pytest.mark.one_mount
 @pytest.mark.of("restx")
 def test_curl_sends_a_key_and_opens_content(real, tmp_path):
-    call, patch = map(real, commands("Call it, and who may"))
-    assert json.loads(curl(call, tmp_path)) == contract.greeting("en")
-    assert json.loads(curl(patch, tmp_path))["access_type"] == "logged_in"
+    (call,), (patch,) = commands("Call it"), commands("Let others call it")
+    assert json.loads(curl(real(call), tmp_path)) == contract.greeting("en")
+    assert json.loads(curl(real(patch), tmp_path))["access_type"] == "logged_in"
 
 
 @pytest.mark.of("restx")

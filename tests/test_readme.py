@@ -10,8 +10,9 @@ from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 CONNECT = ROOT / "shared" / "connect" / "README.md"
+SUPPORT = ROOT / ".github" / "SUPPORT.md"
 RECIPES = ROOT / "RECIPES.md"
-FILES = (README, RECIPES, CONTRIBUTING, CONNECT, *(example.readme for example in EXAMPLES))
+FILES = (README, RECIPES, SUPPORT, CONTRIBUTING, CONNECT, *(e.readme for e in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 LINKS = [
@@ -38,7 +39,7 @@ def test_readmes_of_the_examples_have_the_same_commands():
     run = {tuple(commands("Run", example.readme)) for example in EXAMPLES}
     deploy = {tuple(commands("Deploy", example.readme)) for example in EXAMPLES}
     assert len(run) == 1
-    assert deploy == {("rsconnect deploy pyproject -n myserver .",)}
+    assert deploy == {("rsconnect deploy api -n myserver --entrypoint app:app .",)}
 
 
 def test_quick_start_serves_and_tests():

@@ -1,0 +1,95 @@
+"""The messages of .github/SUPPORT.md are those that people get."""
+
+import pytest
+
+from shared.catalogue import ROOT
+from shared.harness.client import ClientError
+from tests.connect.support import deploy_bundle, make_bundle, write_app
+
+pytestmark = pytest.mark.local
+
+PAGE = (ROOT / ".github" / "SUPPORT.md").read_text(encoding="utf-8")
+
+# By the page's words: a requirement, or a part of the manifest.
+BUILDS = {
+    "was not found in the package registry": "no-such-package-0q",
+    "No matching distribution found for": "iniconfig==99",
+    "has no wheels with a matching platform tag": "pywin32==306",
+    "you require": "six<1\nsix>1",
+    "No Python here meets": {"python": {"requires": ">=3.99"}},
+    "is not in the bundle": "-e /home/me/package",
+}
+
+
+@pytest.mark.parametrize(("words", "cause"), BUILDS.items(), ids=BUILDS)
+def test_build_that_fails_is_told_in_the_words_of_the_page(publisher, content, words, cause):
+    environment, requirements = ({}, cause) if isinstance(cause, str) else (cause, "")
+    bundle = make_bundle({"requirements.txt": requirements}, environment=environment)
+    _, task = deploy_bundle(publisher, content, bundle)
+    assert words in task["error"] and words in PAGE
+
+
+# By the page's words: the source of app.py, and the entrypoint.
+STARTS = {
+    "ModuleNotFoundError: No module named 'requests'": ("import requests", "app:app"),
+    "No module named": ("", "main:app"),
+    "module 'app' has no attribute": ("", "app:nope"),
+    "attempted relative import with no known parent package": ("from . import helper", "app:app"),
+    "KeyError: 'GREETINGS_DB'": ("import os; os.environ['GREETINGS_DB']", "app:app"),
+    "FileNotFoundError": ("open('data.csv')", "app:app"),
+    "is not a WSGI app": ("def create_app(): return print", "app:create_app"),
+    "SyntaxError": ("match = :", "app:app"),
+    "ended with code": ("def app(environ, start_response): import os; os._exit(3)", "app:app"),
+    "was killed by signal": ("import os; os.kill(os.getpid(), 9)", "app:app"),
+}
+
+
+@pytest.mark.parametrize(("words", "cause"), STARTS.items(), ids=STARTS)
+def test_app_that_fails_is_told_in_the_words_of_the_page(publisher, owner, content, words, cause):
+    source, entrypoint = cause
+    deploy_bundle(publisher, content, make_bundle({"app.py": source}, entrypoint=entrypoint))
+    response = owner.get(content["content_url"])
+    assert response.status_code == 502
+    assert words in response.text and words in PAGE
+
+
+def without_requirements(directory):
+    (directory / "requirements.txt").unlink()
+
+
+def in_utf_16(directory):
+    (directory / "requirements.txt").write_text("six\r\n", encoding="utf-16")
+
+
+# By the page's words: what is done to the directory, and options of `rsconnect deploy`.
+CLIENTS = {
+    "The requirements file 'requirements.txt' does not exist": (without_requirements, "api"),
+    "'utf-8' codec can't decode byte 0xff": (in_utf_16, "api"),
+    "cannot be specified in conjunction with": (lambda _: None, "api", "-s", "http://127.0.0.1:9"),
+    "only 'python-api' runs": (lambda _: None, "fastapi"),
+    "Could not access the deployed content": (
+        lambda directory: (directory / "app.py").write_text("1/0", encoding="utf-8"),
+        "api",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "cause"), CLIENTS.items(), ids=CLIENTS)
+def test_client_that_stops_says_so_in_the_words_of_the_page(rsconnect, tmp_path, words, cause):
+    change, kind, *options = cause
+    directory = write_app(tmp_path / "app")
+    change(tmp_path / "app")
+    with pytest.raises(ClientError) as error:
+        rsconnect.run("deploy", kind, "-n", "local", "-e", "app:app", *options, directory)
+    assert words in error.value.output and words in PAGE
+
+
+def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, publisher, tmp_path):
+    command = ("deploy", "api", "-n", "local", "-e", "app:app", write_app(tmp_path / "gone-0q"))
+    rsconnect.run(*command)
+    (content,) = (c for c in publisher.get("content").json() if c["title"] == "gone-0q")
+    publisher.delete(f"content/{content['guid']}")
+    with pytest.raises(ClientError) as error:
+        rsconnect.run(*command)
+    words = "Try setting the --new flag"
+    assert words in error.value.output and words in PAGE
