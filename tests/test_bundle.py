@@ -1,5 +1,6 @@
 """What the rsconnect client makes of each example's directory."""
 
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from shared import contract
-from shared.catalogue import EXAMPLES
+from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
 from shared.harness.readme import commands
@@ -53,6 +54,42 @@ def test_client_tells_connect_which_pythons_will_do(manifest):
     """Without a constraint, Connect takes the minor version of the person who deploys."""
     pythons = SpecifierSet(manifest["environment"]["python"]["requires"])
     assert list(pythons.filter(["3.9", "3.10", "3.15"])) == ["3.10", "3.15"]
+
+
+PAGES = [ROOT / name for name in ("README.md", "RECIPES.md", ".github/SUPPORT.md")]
+PAGES += [ROOT / "shared/connect/README.md", *(example.readme for example in EXAMPLES)]
+
+
+def shown(pattern):
+    """What the pages show in lines of code or between backticks, with the page's name."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(rf"(?:^|`){pattern}(?:`|$)", text, re.MULTILINE):
+            yield page.name, match
+
+
+def test_client_has_the_options_that_the_pages_show():
+    """-E is for variables, -e for the entrypoint."""
+    with private_client() as client:
+
+        @functools.cache
+        def options(*command):
+            """The help of each option of a command, by its names."""
+            text = client.run(*command, "--help").partition("Options:")[2]
+            parts = re.split(r"^  (-[\w, -]+?)(?=  | [A-Z\[])", text, flags=re.MULTILINE)
+            return {name: told for names, told in zip(parts[1::2], parts[2::2]) for name in names.split(", ")}
+
+        commands = list(shown(r"rsconnect ((?:deploy |write-manifest )?[a-z]+)( [^`\n]+)?"))
+        assert commands
+        for page, match in commands:
+            known = options(*match[1].split())
+            for option in re.findall(r" (-[\w-]+)", match[2] or ""):
+                assert option in known, f"{page}: {match[0]}: there is no {option}"
+        variables = list(shown(r"(-+\w+) [A-Z_]+(?:=[^`\n]*)?"))
+        assert variables
+        for page, match in variables:
+            told = options("deploy", "api").get(match[1], "")
+            assert "NAME=VALUE" in told, f"{page}: {match[0]}: {match[1]} takes no variable"
 
 
 @pytest.fixture(scope="module")

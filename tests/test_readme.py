@@ -1,6 +1,9 @@
 """What the README and CONTRIBUTING say is true: their commands, links and tables."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +55,18 @@ def test_quick_start_serves_and_tests():
     for file, start in [(".ci/run", "\n"), (".github/workflows/test.yml", "- run: ")]:
         text = (ROOT / file).read_text(encoding="utf-8")
         assert f"{start}{test}\n" in text, f"{file} does not run the README's test command"
+
+
+def test_workflow_of_the_readme_passes_the_linters(tmp_path):
+    [workflow] = re.findall(r"```yaml\n(.*?)```", TEXTS[README], re.DOTALL)
+    file = tmp_path / ".github" / "workflows" / "deploy.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(workflow, encoding="utf-8")
+    schema = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    for program, *options in (schema, ["zizmor", "--offline", "--quiet"]):
+        command = [Path(sys.executable).with_name(program), *options, file]
+        run = subprocess.run(command, capture_output=True, encoding="utf-8")
+        assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(("path", "target"), LINKS)

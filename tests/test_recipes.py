@@ -4,9 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 
 from shared.catalogue import EXAMPLES
+from shared.harness.readme import README
 from shared.harness.recipes import apply, edit, recipes_for
 from shared.harness.thread import load, serving
 
@@ -43,3 +45,17 @@ def test_readme_of_the_example_is_short_and_complete(example):
     assert len(text.split()) <= 900
     headings = re.findall(r"^## (.*)", text, re.MULTILINE)
     assert headings == ["Run", "Call", "Deploy", "Make it yours", "Limits"]
+
+
+def test_urls_that_the_pages_name_answer(example):
+    """Also those that the READMEs tell to open after a deployment."""
+    call, _, deploy = example.readme.read_text(encoding="utf-8").partition("\n## Deploy\n")
+    [told] = re.findall("^The client prints .*", deploy, re.MULTILINE)
+    paths = re.findall(r"`([\w./]+)`", told)
+    paths += re.findall("<http://127.0.0.1:5000/(.*)>", call)
+    names = f"`([^`]+)` (?:at its end )?for (?:{example.name}|{example.id})"
+    paths += re.findall(names, README.read_text(encoding="utf-8"))
+    with serving(load(example.path)) as port:
+        for path in paths:
+            response = httpx.get(f"http://127.0.0.1:{port}/{path}", follow_redirects=False)
+            assert response.status_code == 200, f"/{path} of {example.directory}: {response}"

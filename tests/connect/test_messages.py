@@ -1,5 +1,8 @@
-"""The messages of .github/SUPPORT.md are those that people get."""
+"""The messages of .github/SUPPORT.md and the README are those that people get."""
 
+import re
+
+import httpx
 import pytest
 
 from shared.catalogue import ROOT
@@ -93,3 +96,14 @@ def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, publis
         rsconnect.run(*command)
     words = "Try setting the --new flag"
     assert words in error.value.output and words in PAGE
+
+
+def test_status_means_what_the_pages_say(publisher, viewer, content):
+    """401 is for who sends no key, 403 for a user who may not."""
+    deploy_bundle(publisher, content, make_bundle())
+    url = content["content_url"]
+    statuses = httpx.get(url).status_code, viewer.get(url).status_code
+    for text in ((ROOT / "README.md").read_text(encoding="utf-8"), PAGE):
+        told = dict(re.findall(r"^\| (40\d) \| (.*)", text, re.MULTILINE))
+        assert "no key" in told[str(statuses[0])]
+        assert "its user may not" in told[str(statuses[1])]
