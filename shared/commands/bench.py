@@ -51,7 +51,7 @@ COLUMNS = {
     "memory": (7, ["command", "-p1", "-w0", "-n1", "--loops=1", "--track-memory", *IMPORT]),
 }
 LEGEND = (
-    "Lowest values, as multiples of plain Flask's, which are in brackets. "
+    "For plain Flask, the lowest value that was measured; for each example, how many times that is. "
     "List: one request in process. Import and memory: a new process that imports `app.py`."
 )
 
