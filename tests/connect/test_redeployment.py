@@ -125,7 +125,8 @@ def test_process_ends_with_its_bundle_or_content(publisher, owner, own_echo, wha
     path = f"_bundle{draft}/" if what == "bundle" else ""
     process = psutil.Process(ask_echo(owner, own_echo, path)["pid"])
     url = f"content/{own_echo['guid']}"
-    publisher.delete(f"{url}/bundles/{draft}" if what == "bundle" else url)
+    deleted = publisher.delete(f"{url}/bundles/{draft}" if what == "bundle" else url)
+    assert deleted.status_code == 204
     assert not process.is_running()
 
 
