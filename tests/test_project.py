@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -207,6 +208,45 @@ def test_older_python_is_told_in_one_line():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     assert re.fullmatch(r"This needs Python 3\.10 or later, and \S+ is Python 3\.9\.\n", run.stderr)
+
+
+# Stands for a Python: it tells its prefix, and makes an environment whose tox tells its settings.
+STUB = """#!/bin/sh
+case "$1" in
+-c) echo "{prefix}" ;;
+-m) mkdir -p .venv/bin; cp "$0" .venv/bin/pip; cp "$0" .venv/bin/tox ;;
+run-parallel) echo "{name} $TOX_SKIP_MISSING_INTERPRETERS $TOX_SKIP_ENV" ;;
+esac
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="CI runs it on Linux")
+@pytest.mark.parametrize(
+    ("minors", "told"),
+    [
+        ((10, 11, 12, 13), "3.13 false ^$|py314-.*|py315-.*\n"),
+        ((10, 11, 12, 13, 15), "3.15 false ^$|py314-.*\n"),
+        ((10, 11, 13, 15), ""),
+    ],
+    ids=str,
+)
+def test_ci_runs_with_the_newest_python_and_wants_the_declared_ones(tmp_path, minors, told):
+    (tmp_path / ".ci").mkdir()
+    run = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    for name in ("bash", "sh", "dirname", "mkdir", "cp"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for minor in minors:
+        prefix = tmp_path / f"3.{minor}"
+        (prefix / "bin").mkdir(parents=True)
+        for program in (tmp_path / f"python3.{minor}", prefix / "bin" / "python3"):
+            stub = STUB.replace("{name}", prefix.name).replace("{prefix}", str(prefix))
+            program.write_text(stub, encoding="utf-8")
+            program.chmod(0o700)
+    command = [tmp_path / "bash", run]
+    ended = subprocess.run(
+        command, env={"PATH": str(tmp_path)}, capture_output=True, encoding="utf-8"
+    )
+    assert (ended.stdout, ended.returncode == 0) == (told, bool(told)), ended.stderr
 
 
 @pytest.fixture(scope="module")
