@@ -92,17 +92,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=deselected)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+def explained(item: pytest.Item) -> Iterator[None]:
     """Let a failure begin with the request whose answer the test had just got, and list others."""
     answers.last.clear()
     try:
         return (yield)
+    except httpx.TransportError as error:
+        request = error.request
+        error.args = (f"{request.method} {request.url} got no answer: {error}",)
+        raise
     except (AssertionError, LookupError, ValueError) as error:
         if answers.last and error.args:
             error.args = (f"After {answers.last[-1]}: {error.args[0]}", *error.args[1:])
             item.add_report_section("call", "requests", "\n".join(answers.last))
         raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from explained(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from explained(item))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

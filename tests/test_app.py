@@ -1,8 +1,12 @@
 """What an example does beyond the contract: at start, below its mounts, with bad input."""
 
+import os
 import re
+from importlib.metadata import version
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from shared.harness.thread import MOUNTS, CannotImport, load, mounted
@@ -12,6 +16,20 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 LINK = re.compile(
     r"""(?:<(?:a|link|script|form)\b[^>]*?\b(?:href|src|action)=|\burl: )["']([^"']+)"""
 )
+
+
+def test_lowest_environment_has_the_lowest_versions(example):
+    """Others have what the requirements allow, and those of `next` what they do not."""
+    environment = os.environ.get("TOX_ENV_NAME", "")
+    for line in (example.path / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        requirement = Requirement(line.partition("#")[0].strip())
+        allowed = requirement.specifier
+        if environment.endswith("-lowest"):
+            (bound,) = (each.version for each in allowed if each.operator == ">=")
+            allowed = SpecifierSet(f"=={bound}")
+        installed = version(requirement.name)
+        fits = installed in allowed or environment.startswith("next")
+        assert fits, f"{requirement.name}{allowed} is wanted in {environment}, not {installed}"
 
 
 def test_broken_greetings_stop_the_app_at_start(copy):

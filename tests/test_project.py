@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -117,19 +118,56 @@ def test_environment_takes_all_examples(name, tox):
     assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
 
 
-@pytest.mark.parametrize(
-    ("server", "outcome"), [("", "2 passed"), ("http://127.0.0.1:9", "1 passed, 1 deselected")]
-)
-def test_tests_marked_local_are_deselected_for_a_named_server_only(tmp_path, server, outcome):
+# Tests with what chooses among them, and which of them runs choose.
+MARKED = """
+import pytest
+
+def test_any(): ...
+@pytest.mark.local
+def test_local(): ...
+@pytest.mark.deep
+def test_deep(): ...
+def test_each(example): ...
+@pytest.mark.having("spec_url")
+def test_spec(example): ...
+@pytest.mark.of("restx", "api")
+def test_two(example): ...
+def test_at(mount): ...
+@pytest.mark.one_mount
+def test_once(mount): ...
+"""
+RUNS = [
+    (
+        ("connect", ""),
+        "any local each[restx] each[api] each[flasgger] each[credentials] spec[restx] "
+        "spec[flasgger] two[restx] two[api] at[content] once[content]",
+    ),
+    (
+        ("py310-restx", "", "--place", "deployed"),
+        "any local each[restx] spec[restx] two[restx] at[content] at[vanity] once[content]",
+    ),
+    (
+        ("console", "http://127.0.0.1:9", "--place", "tls", "--example", "flasgger", "--deep"),
+        "any deep each[flasgger] spec[flasgger] at[content] at[vanity] once[content] once[vanity]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("run", "tests"), RUNS, ids=[run[0] for run, _ in RUNS])
+def test_run_has_the_tests_of_its_examples_mounts_and_server(tmp_path, run, tests):
+    environment, server, *options = run
     file = tmp_path / "test_marked.py"
-    tests = "def test_any(): pass\n\n@pytest.mark.local\ndef test_local(): pass\n"
-    file.write_text(f"import pytest\n\n{tests}", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-c", "tox.ini", "-p", "tests.conftest", file]
+    file.write_text(MARKED, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-c", "tox.ini"]
     # Without the directory where it would count its tests.
     env = {key: value for key, value in os.environ.items() if key != "TOX_ENV_DIR"}
-    env["CONNECT_SERVER"] = server
-    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
-    assert outcome in run.stdout, run.stdout + run.stderr
+    env |= {"TOX_ENV_NAME": environment, "CONNECT_SERVER": server, "PYTEST_ADDOPTS": ""}
+    command += ["-p", "tests.conftest", *options, file]
+    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
+    collected = re.findall(r"::test_(\S+)", told.stdout)
+    assert collected, told.stdout + told.stderr
+    other = sorted(set(collected) ^ set(tests.split()))
+    assert not other, f"{environment} has, or lacks: {', '.join(other)}"
 
 
 def test_each_test_file_is_in_an_environment(tox):
@@ -152,12 +190,63 @@ def test_environments_beside_the_matrix_run_on_the_python_of_tox_and_on_the_olde
     assert not missing, f"tox.ini has no section for {missing}"
 
 
+# The first three groups for maintainers and the weekly run; tox itself starts the last.
+ON_DEMAND = {"manifests", "pictures", "bench"} | {"reference", "audit"} | {".tox"}
+
+
+def test_environment_runs_by_default_unless_it_is_on_demand(tox):
+    """Without it, tox ends with congratulations, too."""
+    env_list = {name for line in tox["tox"]["env_list"].splitlines() for name in expand(line)}
+    names = {name for title in tox for name in expand(title.partition("testenv:")[2])} - {""}
+    left = {name for name in names - ON_DEMAND - env_list if not name.startswith("next")}
+    assert not left, f"tox.ini, env_list lacks {', '.join(sorted(left))}"
+
+
 def test_older_python_is_told_in_one_line():
     code = "import sys; sys.version_info = (3, 9, 18); import shared.commands.serve"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
     )
     assert re.fullmatch(r"This needs Python 3\.10 or later, and \S+ is Python 3\.9\.\n", run.stderr)
+
+
+# Stands for a Python: it tells its prefix, and makes an environment whose tox tells its settings.
+STUB = """#!/bin/sh
+case "$1" in
+-c) echo "{prefix}" ;;
+-m) mkdir -p .venv/bin; cp "$0" .venv/bin/pip; cp "$0" .venv/bin/tox ;;
+run-parallel) echo "{name} $TOX_SKIP_MISSING_INTERPRETERS $TOX_SKIP_ENV" ;;
+esac
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="CI runs it on Linux")
+@pytest.mark.parametrize(
+    ("minors", "told"),
+    [
+        ((10, 11, 12, 13), "3.13 false ^$|py314-.*|py315-.*\n"),
+        ((10, 11, 12, 13, 15), "3.15 false ^$|py314-.*\n"),
+        ((10, 11, 13, 15), ""),
+    ],
+    ids=str,
+)
+def test_ci_runs_with_the_newest_python_and_wants_the_declared_ones(tmp_path, minors, told):
+    (tmp_path / ".ci").mkdir()
+    run = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    for name in ("bash", "sh", "dirname", "mkdir", "cp"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for minor in minors:
+        prefix = tmp_path / f"3.{minor}"
+        (prefix / "bin").mkdir(parents=True)
+        for program in (tmp_path / f"python3.{minor}", prefix / "bin" / "python3"):
+            stub = STUB.replace("{name}", prefix.name).replace("{prefix}", str(prefix))
+            program.write_text(stub, encoding="utf-8")
+            program.chmod(0o700)
+    command = [tmp_path / "bash", run]
+    ended = subprocess.run(
+        command, env={"PATH": str(tmp_path)}, capture_output=True, encoding="utf-8"
+    )
+    assert (ended.stdout, ended.returncode == 0) == (told, bool(told)), ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +266,30 @@ def test_workflow_skips_no_python(jobs, tox):
     assert missing == "false", "the workflow would pass without a Python that it does not find"
 
 
-def test_workflow_tests_the_example_on_windows(example, jobs):
+def test_workflow_tests_the_examples_on_windows(jobs):
     *_, names = jobs["windows"]["steps"][-1]["run"].split()
-    assert example.id in names.split(","), f"test.yml, windows: add {example.id}"
+    wanted = {example.id for example in EXAMPLES} | {"fuzz", "project"}
+    assert set(names.split(",")) == wanted, "test.yml, windows, has other environments"
+
+
+def test_workflow_tests_on_a_real_connect_what_can_run_there(jobs, tox):
+    (command,) = (
+        step["with"]["command"]
+        for step in jobs["connect"]["steps"]
+        if "command" in step.get("with", ())
+    )
+    passed = [title for title in tox if "CONNECT_SERVER" in passed_on(tox, title)]
+    names = {expand(title.partition("testenv:")[2])[0] for title in passed} - {""}
+    assert set(command.split()[-1].split(",")) == names, "test.yml, connect, has other environments"
+
+
+def passed_on(tox, title):
+    """The variables that an environment gets."""
+    names = tox[title].get("pass_env", "")
+    return names.replace("{[deployed]pass_env}", tox["deployed"]["pass_env"])
+
+
+@pytest.mark.parametrize("name", ["audit", "reference"])
+def test_workflow_runs_what_is_for_the_weekly_run(jobs, name):
+    steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+    assert any(step.endswith(f"tox run -e {name}") for step in steps), f"test.yml lacks {name}"

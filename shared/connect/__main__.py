@@ -24,7 +24,11 @@ def parse(description: str | None, environments: Path | None = None) -> argparse
         epilog="The API key is CONNECT_API_KEY if that is set, else a random one.",
     )
     parser.add_argument(
-        "--port", type=int, default=3939, metavar="N", help="0 for any free one (default: 3939)"
+        "--port",
+        type=int,
+        default=3939,
+        metavar="N",
+        help="0 for any free one (default: %(default)s)",
     )
     parser.add_argument("--address", metavar="URL", help="public URL, behind a proxy with TLS")
     parser.add_argument(

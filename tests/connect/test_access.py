@@ -109,6 +109,14 @@ def test_credentials_cannot_be_forged(viewer, stranger, public_echo, name):
 
 
 @pytest.mark.local
+def test_credentials_are_json_in_utf_8(viewer, public_echo):
+    """Not in ASCII: an app that does not parse them must find the name, too."""
+    header = ask_echo(viewer, public_echo)["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+    told = header.encode("latin-1").decode()
+    assert '"josé"' in told and '"équipe"' in told
+
+
+@pytest.mark.local
 @pytest.mark.parametrize(
     "name", ["Prefix", "Server", "Port", "For", "Host", "Proto", "Ssl", "User"]
 )

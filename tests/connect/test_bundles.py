@@ -141,9 +141,10 @@ BAD_BUNDLES = {
 @pytest.fixture
 def unchanged(server, echo):
     """At the end, the server has the files that it had at the start."""
-    before = sorted(server.directory.rglob("*"))
+    before = set(server.directory.rglob("*"))
     yield
-    assert sorted(server.directory.rglob("*")) == before
+    changed = sorted(map(str, before ^ set(server.directory.rglob("*"))))
+    assert not changed, f"it left or removed {', '.join(changed)}"
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -1,14 +1,16 @@
 """The unmodified client deploys and redeploys, and its other commands work or say why not."""
 
 import json
+import os
 import re
 import tarfile
+from importlib.metadata import version
 
 import psutil
 import pytest
 
 from shared import contract
-from shared.catalogue import EXAMPLES
+from shared.catalogue import EXAMPLES, ROOT
 from shared.harness import NAMED_SERVER
 from shared.harness.client import ClientError
 from tests.connect.support import (
@@ -19,6 +21,15 @@ from tests.connect.support import (
     unique,
     write_app,
 )
+
+
+@pytest.mark.lowest
+def test_lowest_environment_has_the_lowest_client():
+    lines = (ROOT / "shared" / "requirements.txt").read_text(encoding="utf-8")
+    lowest = re.search(r"^rsconnect-python>=(\S+)", lines, re.MULTILINE)[1]
+    installed = version("rsconnect-python")
+    if os.environ.get("TOX_ENV_NAME") == "connect-lowest":
+        assert installed.startswith(lowest), f"{installed} is not the lowest, {lowest}"
 
 
 @pytest.mark.lowest

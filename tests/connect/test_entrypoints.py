@@ -126,6 +126,7 @@ REASONS = {
     "x = 1\nassert x == 2": "AssertionError (app.py, line 2).",
     "def f():\n    raise NotImplementedError\nf()": "NotImplementedError (app.py, line 2).",
     "def f():\n    f()\nf()": "RecursionError: maximum recursion depth exceeded.",
+    "import guard": "ModuleNotFoundError: No module named 'guard'.",  # the server's own
     "raise KeyboardInterrupt": "KeyboardInterrupt (app.py, line 1).",
     "raise type('Own', (BaseException,), {})('own')": "app.Own: own.",
     "import sys\nsys.exit('No database.')": "No database.",
@@ -227,11 +228,12 @@ def test_whatever_may_be_an_app_starts(start, tmp_path, source):
 
 
 @pytest.mark.local
-def test_app_that_parses_its_arguments_starts(start):
-    source = (
-        "import argparse\nargparse.ArgumentParser().parse_args()\nfrom sys import exit as app\n"
-    )
-    assert start(source + "def app(environ, start_response): pass")[0].connect()
+@pytest.mark.parametrize("entrypoint", ["app:app", "app.py:app", "app"])
+def test_app_has_no_arguments_but_its_file(start, entrypoint):
+    """It may parse them."""
+    source = "import sys\nassert sys.argv == ['app.py'], sys.argv\n"
+    app, _ = start(f"{source}def app(environ, start_response): pass", entrypoint)
+    assert app.connect()
 
 
 VERSION_APP = """

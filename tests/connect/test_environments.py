@@ -439,7 +439,7 @@ def test_pythons_are_looked_for_once_and_only_those_that_run_apps(tmp_path, proc
         }
 
     told = [item("3.13.1"), item("3.13.1"), item("3.8.18"), item("3.7.1"), item("3.16.0a1")]
-    told += [item("3.14.0", variant="freethreaded"), item("3.11.9", "pypy"), item("3.14.0")]
+    told += [item("3.14.1", variant="freethreaded"), item("3.11.9", "pypy"), item("3.14.0")]
     asked = []
     monkeypatch.setattr(Environments, "_found", {})
     monkeypatch.setattr(
@@ -487,7 +487,8 @@ def index(tmp_path):
     )
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    names = {name: wheel_of(wheels, "77", name) for name in ["own_0q"]}
+    names = {"own_0q": wheel_of(wheels, "77", "own_0q")}
+    names["older/own_0q"] = wheel_of(wheels, "76", "own_0q")
 
     def app(environ, start_response):
         path = environ["PATH_INFO"].strip("/")
@@ -513,6 +514,10 @@ PIP_SETTINGS = {
     "variables": ("", {"PIP_INDEX_URL": "{url}", "PIP_CERT": "{cert}"}),
     "file": (
         "[global]\nindex-url = {url}\nextra-index-url =\n  {url}\n  {url}\ncert = {cert}\n",
+        {},
+    ),
+    "two indexes": (
+        "[global]\nindex-url = {url}\nextra-index-url = {url}older/\ncert = {cert}\n",
         {},
     ),
     "trusted host": ("[global]\nextra-index-url = {url}\ntrusted-host = {host}\n", {}),

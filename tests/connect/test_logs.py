@@ -23,7 +23,8 @@ def app(environ, start_response):
 @pytest.fixture
 def logged(server, publisher, owner, content):
     """The jobs of a content whose app prints, and fails its only request."""
-    deploy_bundle(publisher, content, make_bundle({"app.py": NOISY}))
+    _, task = deploy_bundle(publisher, content, make_bundle({"app.py": NOISY}))
+    assert task["code"] == 0, task["output"]
     assert owner.get(content["content_url"]).status_code == 500
     read_log(owner, content, "no greeting")
     return server.contents.get(content["guid"]).jobs
@@ -33,7 +34,8 @@ def test_lines_of_a_process_have_their_stream(logged):
     process = logged[1]
     lines = [(source, text) for _, source, text in process.entries]
     assert {("stdout", "imported"), ("stderr", "complained")} < set(lines)
-    assert ("stderr", "LookupError: no greeting") in lines
+    indented = '    raise LookupError("no greeting")'
+    assert {("stderr", indented), ("stderr", "LookupError: no greeting")} < set(lines)
     assert ("stdout", f"Process {process.pid} started.") in lines
     assert all(process.started <= time for time, _, _ in process.entries)
 

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
+import psutil
 import pytest
 
 from shared import contract
@@ -107,6 +108,26 @@ def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, c
     url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": bundle}
     follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
     assert "failed:" not in owner.get("/").text
+
+
+def test_old_bundle_that_is_active_again_keeps_its_process(publisher, owner, content):
+    old, _ = deploy_bundle(publisher, content, make_bundle())
+    deploy_bundle(publisher, content, make_bundle({"app.py": echo_source("2")}))
+    url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": old}
+    follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
+    first, second = (ask_echo(owner, content) for _ in range(2))
+    assert (first["version"], first["pid"]) == ("1", second["pid"])
+
+
+@pytest.mark.parametrize("what", ["bundle", "content"])
+def test_process_ends_with_its_bundle_or_content(publisher, owner, own_echo, what):
+    draft, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    path = f"_bundle{draft}/" if what == "bundle" else ""
+    process = psutil.Process(ask_echo(owner, own_echo, path)["pid"])
+    url = f"content/{own_echo['guid']}"
+    deleted = publisher.delete(f"{url}/bundles/{draft}" if what == "bundle" else url)
+    assert deleted.status_code == 204
+    assert not process.is_running()
 
 
 @pytest.fixture

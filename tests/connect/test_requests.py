@@ -25,7 +25,8 @@ def test_both_mounts_lead_to_one_content(publisher, owner, own_echo):
     assert len({t["pid"] for t in told}) == 1
     moved = owner.get("/team/echo?a=b")
     assert (moved.status_code, moved.headers["location"]) == (307, "/team/echo/?a=b")
-    assert owner.get("/team/echoes/").status_code == owner.get("/team/").status_code == 404
+    for other in ("/team/echoes/", "/team/", f"{mount}x/", f"{mount}-/"):
+        assert owner.get(other).status_code == 404, other
     publisher.delete(f"content/{own_echo['guid']}")
     assert owner.get("/team/echo/").status_code == 404
 

@@ -39,6 +39,16 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
 
 
 @pytest.mark.local
+def test_variables_of_a_content_win(publisher, owner, own_echo):
+    """Over those of the server and of Connect."""
+    wanted = {"HOME": "/nowhere", "LANG": "C", "USER": "ada", "POSIT_PRODUCT": "none"}
+    wanted |= {"CONNECT_SERVER": "http://other.example/", "CONNECT_API_KEY": "its-own"}
+    values = [{"name": name, "value": value} for name, value in wanted.items()]
+    publisher.patch(f"content/{own_echo['guid']}/environment", json=values)
+    assert wanted.items() <= ask_echo(owner, own_echo)["variables"].items()
+
+
+@pytest.mark.local
 def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch):
     monkeypatch.setenv("CONNECT_API_KEY", "the-key")
     setup = "import os\nraise SystemExit(f'built with {sorted(os.environ.items())}')\n"

@@ -40,6 +40,7 @@ RIGHT = {
     "instance": "instance",
     "Class": "class",
     "bytes_": "as bjoern takes it",
+    "sequence": "old sequence",
     "empty": "",
     "reasonless": "reasonless",
 }

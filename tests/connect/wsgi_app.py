@@ -120,7 +120,13 @@ class Class:
         yield b"class"
 
 
+class Sequence:
+    def __getitem__(self, number):
+        return [b"old ", b"sequence"][number]
+
+
 instance = Instance()
+sequence = answers(Sequence())
 bytes_ = answers(b"as bjoern takes it")
 hop_by_hop = answers(
     [b"plain"],

@@ -144,7 +144,7 @@ class Environments:
         shared = requirements.shareable(requirements.check(manifest.requirements, bundle, set()))
         directory = own
         if shared is not None:
-            key = "\n".join([f"{python.version} {python.path}", *shared])
+            key = "\n".join([str(python.version), *shared])
             directory = self._directory / hashlib.sha256(key.encode()).hexdigest()[:16]
         if self._works(directory):
             say(f"Using environment {directory.name}")

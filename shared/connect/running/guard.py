@@ -18,6 +18,8 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the server blocks some, see stopping.py
+    for number in (signal.SIGINT, signal.SIGHUP):  # ignored after nohup, or `&` in a script
+        signal.signal(number, signal.SIG_DFL)
     prctl = getattr(ctypes.CDLL(None), "prctl", lambda *_: None)  # on Linux only
     # A process whose parent ends becomes a child of this one, whatever its session.
     prctl(PR_SET_CHILD_SUBREAPER, 1)
