@@ -82,6 +82,7 @@ def check_stops(process, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     told = until(process, "Ctrl-C stops it.")
@@ -97,6 +98,7 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     check_stops(process, temporary)
 
 
+@pytest.mark.programs
 def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
@@ -249,6 +251,7 @@ def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, tempor
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
     copy = tmp_path / "copy"
     for path in (ROOT / "shared", *(example.path for example in EXAMPLES)):
