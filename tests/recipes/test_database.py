@@ -14,15 +14,24 @@ from shared.harness.thread import CannotImport, load
 
 TITLES = ["Add a greeting by POST", "Change and delete a greeting", "Keep the data in a database"]
 WORKERS = 4
-# Imports the packages once, with a database that does not count; each worker starts the app.
+# Imports the packages once, with a database that does not count. Each worker then starts the app,
+# and waits for the others before it opens the database for the first time.
 START = """
-import importlib, multiprocessing, os, sys
+import importlib, multiprocessing, os, sqlite3, sys
 
 count, list_url, item_url, database = sys.argv[1:]
 wanted, os.environ["GREETINGS_DB"] = os.environ["GREETINGS_DB"], database
 import app
 
+fork = multiprocessing.get_context("fork")
+
+def connect(*args, wait=fork.Barrier(int(count)).wait, connect=sqlite3.connect, **options):
+    sqlite3.connect = connect
+    wait()
+    return connect(*args, **options)
+
 def work(own):
+    sqlite3.connect = connect
     client = importlib.reload(app).app.test_client()
     for number in range(6):
         lang = f"{own}-{number}"
@@ -33,7 +42,6 @@ def work(own):
             assert client.delete(item).status_code == 204
 
 os.environ["GREETINGS_DB"] = wanted
-fork = multiprocessing.get_context("fork")
 workers = [fork.Process(target=work, args=[f"worker{each}"]) for each in range(int(count))]
 for worker in workers:
     worker.start()
