@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import httpx
 import pexpect
@@ -35,6 +36,9 @@ def start(temporary):
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
+    # This Python alone: uv starts each that PATH names, shims of pyenv that fail included.
+    programs = [Path(sys.executable).parent, Path(sys.base_prefix, "bin"), os.defpath]
+    variables |= {"PATH": os.pathsep.join(map(str, programs))}
     # From 3.14 on, argparse colors its usage in a terminal.
     variables |= {"PYTHON_COLORS": "0"}
     options = {
