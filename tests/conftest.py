@@ -17,12 +17,12 @@ from shared.harness import NAMED_SERVER
 from shared.harness.loopback import bypass_proxies
 
 # The mounts at which an example is asked in each place. `tls` is `deployed` behind a proxy with
-# TLS, `processes` the same with three processes of each app.
+# TLS, `processes` the first with three processes of each app.
 PLACES = {
     "thread": ["content"],
     "deployed": ["content", "vanity"],
     "tls": ["content", "vanity"],
-    "processes": ["content"],
+    "processes": ["content", "vanity"],
 }
 
 

@@ -129,9 +129,9 @@ def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_
     assert listed == contract.greetings()
 
 
-def test_readme_renames_the_app(example, tmp_path):
+def test_readme_renames_the_app():
     with private_client() as client:
-        copy = client.root / example.directory
+        copy = client.root / EXAMPLES[0].directory
         text = (copy / "app.py").read_text(encoding="utf-8")
         (copy / "app.py").unlink()
         (copy / "server.py").write_text(re.sub(r"\bapp\b", "service", text), encoding="utf-8")

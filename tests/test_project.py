@@ -87,7 +87,7 @@ def test_project_and_content_are_named_like_the_directory(example):
         assert line in text.splitlines(), f"{example.directory}/pyproject.toml lacks: {line}"
 
 
-def test_environments_of_the_examples_have_what_recipes_need():
+def test_environment_of_the_recipes_has_what_they_need():
     text = (ROOT / "tests" / "recipes-requirements.txt").read_text(encoding="utf-8")
     listed = {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
     needed = {need for e in EXAMPLES for recipe in recipes_for(e).values() for need in recipe.needs}

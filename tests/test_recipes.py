@@ -16,10 +16,17 @@ RECIPES = [recipe for example in EXAMPLES for recipe in recipes_for(example).val
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each recipe of the example that `--example` names, or of all."""
+    """The recipes of one example, or of all those that need more packages.
+
+    pandas takes a second to import and longer to install, so the environments of the examples,
+    of which there are many, are without it; `recipes` has it.
+    """
     if "recipe" in metafunc.fixturenames:
         wanted = metafunc.config.option.example
-        chosen = [recipe for recipe in RECIPES if wanted in (None, recipe.example.id)]
+        if wanted:
+            chosen = [r for r in RECIPES if r.example.id == wanted and not r.needs]
+        else:
+            chosen = [r for r in RECIPES if r.needs]
         ids = [f"{r.example.id}-{r.title.replace(' ', '-').lower()}" for r in chosen]
         metafunc.parametrize("recipe", chosen, ids=ids)
 

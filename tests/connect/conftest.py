@@ -22,6 +22,12 @@ from tests.connect.support import (
 USERS = [("josé", ["équipe", "lecteurs"])]
 
 
+def pytest_itemcollected(item):
+    """Mark the tests that run the client, or build environments."""
+    if {"rsconnect", "build"} & set(item.fixturenames):
+        item.add_marker("programs")
+
+
 class NamedServer(SimpleNamespace):
     """What is known of the server that CONNECT_SERVER names."""
 

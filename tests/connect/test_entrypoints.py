@@ -266,6 +266,7 @@ def test_runner_has_no_syntax_newer_than_python_3_8():
 
 
 @pytest.mark.local
+@pytest.mark.programs
 @pytest.mark.parametrize("version", OLD)
 def test_app_runs_on_an_old_python(publisher, owner, content, version, monkeypatch):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))

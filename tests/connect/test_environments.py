@@ -33,10 +33,22 @@ def processes():
         yield processes
 
 
+@pytest.fixture(scope="module")
+def machines_settings(tmp_path_factory):
+    """What this machine's pip is told. To ask it takes longer than most builds do."""
+    with contextlib.closing(Processes()) as processes:
+        return Environments(tmp_path_factory.mktemp("settings"), processes)._pip_settings()
+
+
 @pytest.fixture
-def build(tmp_path, monkeypatch, processes):
-    """Builds the environment of a bundle's files, as a server that has just started."""
+def build(request, tmp_path, monkeypatch, processes, machines_settings):
+    """Builds the environment of a bundle's files, as a server that has just started.
+
+    It asks pip for its settings only where a test sets them, by the fixture `pip`.
+    """
     monkeypatch.chdir(tmp_path)
+    if "pip" not in request.fixturenames:
+        monkeypatch.setattr(Environments, "_pip_settings", lambda self: machines_settings)
     server = Environments(Path("environments"), processes)
 
     def build(name, requires=None, files=None, **named):

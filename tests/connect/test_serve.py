@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import httpx
 import pexpect
@@ -35,6 +36,9 @@ def start(temporary):
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
+    # This Python alone: uv starts each that PATH names, shims of pyenv that fail included.
+    programs = [Path(sys.executable).parent, Path(sys.base_prefix, "bin"), os.defpath]
+    variables |= {"PATH": os.pathsep.join(map(str, programs))}
     # From 3.14 on, argparse colors its usage in a terminal.
     variables |= {"PYTHON_COLORS": "0"}
     options = {
@@ -82,6 +86,7 @@ def check_stops(process, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     told = until(process, "Ctrl-C stops it.")
@@ -96,6 +101,7 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     check_stops(process, temporary)
 
 
+@pytest.mark.programs
 def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
@@ -254,6 +260,7 @@ def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, tempor
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
     copy = tmp_path / "copy"
     for path in (ROOT / "shared", *(example.path for example in EXAMPLES)):

@@ -14,20 +14,40 @@ from shared.harness.thread import CannotImport, load
 
 TITLES = ["Add a greeting by POST", "Change and delete a greeting", "Keep the data in a database"]
 WORKERS = 4
-WORKER = """
-import sys
+# Imports the packages once, with a database that does not count. Each worker then starts the app,
+# and waits for the others before it opens the database for the first time.
+START = """
+import importlib, multiprocessing, os, sqlite3, sys
 
-from app import app
+count, list_url, item_url, database = sys.argv[1:]
+wanted, os.environ["GREETINGS_DB"] = os.environ["GREETINGS_DB"], database
+import app
 
-own, list_url, item_url = sys.argv[1:]
-client = app.test_client()
-for number in range(6):
-    lang = f"{own}-{number}"
-    item = item_url.format(lang=lang)
-    assert client.post(list_url, json={"lang": lang, "text": "first"}).status_code == 201
-    assert client.put(item, json={"lang": lang, "text": "second"}).status_code == 200
-    if number % 2:
-        assert client.delete(item).status_code == 204
+fork = multiprocessing.get_context("fork")
+
+def connect(*args, wait=fork.Barrier(int(count)).wait, connect=sqlite3.connect, **options):
+    sqlite3.connect = connect
+    wait()
+    return connect(*args, **options)
+
+def work(own):
+    sqlite3.connect = connect
+    client = importlib.reload(app).app.test_client()
+    for number in range(6):
+        lang = f"{own}-{number}"
+        item = item_url.format(lang=lang)
+        assert client.post(list_url, json={"lang": lang, "text": "first"}).status_code == 201
+        assert client.put(item, json={"lang": lang, "text": "second"}).status_code == 200
+        if number % 2:
+            assert client.delete(item).status_code == 204
+
+os.environ["GREETINGS_DB"] = wanted
+workers = [fork.Process(target=work, args=[f"worker{each}"]) for each in range(int(count))]
+for worker in workers:
+    worker.start()
+for worker in workers:
+    worker.join()
+sys.exit(any(worker.exitcode for worker in workers))
 """
 
 
@@ -40,19 +60,11 @@ def database(example, tmp_path, monkeypatch):
     return copy
 
 
-def test_four_processes_that_start_at_once_lose_nothing(database, example):
-    urls = (example.list_url, example.item_url)
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, f"worker{number}", *urls],
-            cwd=database,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for number in range(WORKERS)
-    ]
-    failures = [worker.communicate()[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * WORKERS, failures
+def test_four_processes_that_start_at_once_lose_nothing(database, example, tmp_path):
+    words = [str(WORKERS), example.list_url, example.item_url, str(tmp_path / "other.sqlite")]
+    command = [sys.executable, "-c", START, *words]
+    run = subprocess.run(command, cwd=database, stderr=subprocess.PIPE, encoding="utf-8")
+    assert run.returncode == 0, run.stderr
     kept = {f"worker{worker}-{number}" for worker in range(WORKERS) for number in range(0, 6, 2)}
     listed = Client(load(database)).get(example.list_url).json
     added = [item for item in listed if item not in contract.greetings()]
