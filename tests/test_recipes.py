@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The recipes of one example, or of all those that need more packages.
 
     pandas takes a second to import and longer to install, so the environments of the examples,
-    of which there are many, are without it; `recipes` has it.
+    of which there are many, are without it; `recipes` and `py311-recipes` and so on have it.
     """
     if "recipe" in metafunc.fixturenames:
         wanted = metafunc.config.option.example
