@@ -104,6 +104,6 @@ def test_status_means_what_the_pages_say(publisher, viewer, content):
     url = content["content_url"]
     statuses = httpx.get(url).status_code, viewer.get(url).status_code
     for text in ((ROOT / "README.md").read_text(encoding="utf-8"), PAGE):
-        told = dict(re.findall(r"^\| (40\d) \| (.*)", text, re.MULTILINE))
+        told = dict(re.findall(r"^[|-] (40\d)(?: \||:) (.*)", text, re.MULTILINE))
         assert "no key" in told[str(statuses[0])]
         assert "its user may not" in told[str(statuses[1])]
