@@ -77,7 +77,11 @@ def test_client_has_the_options_that_the_pages_show():
             """The help of each option of a command, by its names."""
             text = client.run(*command, "--help").partition("Options:")[2]
             parts = re.split(r"^  (-[\w, -]+?)(?=  | [A-Z\[])", text, flags=re.MULTILINE)
-            return {name: told for names, told in zip(parts[1::2], parts[2::2]) for name in names.split(", ")}
+            return {
+                name: told
+                for names, told in zip(parts[1::2], parts[2::2])
+                for name in names.split(", ")
+            }
 
         commands = list(shown(r"rsconnect ((?:deploy |write-manifest )?[a-z]+)( [^`\n]+)?"))
         assert commands
