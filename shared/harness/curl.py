@@ -85,6 +85,7 @@ def curl(command: str, directory: Path, **options: object) -> str:
     body = "" if asked.output else answer.text
     if asked.include or asked.head:
         lines = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.multi_items()]
+        raw = answer.headers.raw  # names as they were sent
+        lines += [f"{name.decode()}: {value.decode('latin-1')}" for name, value in raw]
         return "\n".join([*lines, "", body])
     return body

@@ -106,7 +106,10 @@ class Reference:
             operation, _ = self._rules.match(request.path, request.method)
         except HTTPException:
             if response.status_code not in OWN | {401, 404}:
-                yield "the document has no such operation."
+                yield (
+                    "the document has no such operation: correct the path, or add it to "
+                    "OPERATIONS in tests/connect/reference.py, with a source."
+                )
             return
         self.statuses[operation].add(response.status_code)
         if response.status_code in OWN:
