@@ -168,23 +168,23 @@ def copy(example, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def publication(pytestconfig):
+def server(pytestconfig):
     """The server to which examples are deployed: the named one, or a local Connect."""
-    from shared.harness.publication import Unusable, publication
+    from shared.harness.servers import Unusable, server_at
 
     try:
-        with publication(pytestconfig.option.place) as published:
-            yield published
+        with server_at(pytestconfig.option.place) as server:
+            yield server
     except Unusable as error:
         pytest.exit(str(error), returncode=1)
 
 
 @pytest.fixture(scope="session")
-def publisher(publication):
+def api(server):
     """An HTTP client of the server's API, with the key."""
-    url = f"{publication.server}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=publication.headers, timeout=60) as publisher:
-        yield publisher
+    url = f"{server.url}/__api__/v1/"
+    with httpx.Client(base_url=url, headers=server.headers, timeout=60) as api:
+        yield api
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +199,7 @@ def place(request, example, pytestconfig):
         from shared.harness.client import ClientError
 
         try:
-            yield request.getfixturevalue("publication").publish(example)
+            yield request.getfixturevalue("server").deploy(example)
         except ClientError as error:
             told = f"{example.directory} cannot be deployed: {error}\n{error.output}"
             pytest.exit(told, returncode=1)
@@ -210,7 +210,7 @@ def visitor(request, pytestconfig):
     """What a visitor of the place needs: options of httpx.Client."""
     if pytestconfig.option.place == "thread":
         return {}
-    return request.getfixturevalue("publication").visitor
+    return request.getfixturevalue("server").visitor
 
 
 @pytest.fixture(scope="session")
@@ -227,13 +227,13 @@ def client(base, visitor):
 
 
 @pytest.fixture(scope="session")
-def context(publication):
+def context(server):
     """What the pages of one Chromium share: a cache, and the headers that they send."""
     from shared.harness.browser import open_browser
 
-    headers = publication.headers
+    headers = server.headers
     with (
-        open_browser(publication.fingerprint) as browser,
+        open_browser(server.fingerprint) as browser,
         browser.new_context(extra_http_headers=headers) as context,
     ):
         yield context

@@ -13,12 +13,12 @@ from shared.harness.readme import README, commands
 
 
 @pytest.fixture
-def real(place, publication):
+def real(place, server):
     """Puts the server, the content and the key in the place of the README's."""
     names = {
-        "https://connect.example.com": publication.server,
+        "https://connect.example.com": server.url,
         "GUID": place["content"].rpartition("/")[2],
-        "YOUR-API-KEY": publication.key,
+        "YOUR-API-KEY": server.key,
     }
     return lambda text: re.sub("|".join(names), lambda match: names[match[0]], text)
 

@@ -10,34 +10,34 @@ import httpx
 import pytest
 
 from shared.harness.client import private_client
-from shared.harness.publication import GUID
+from shared.harness.servers import GUID
 from tests.connect.support import write_app
 
 SECRET = re.compile("AUTHORIZATION|COOKIE|KEY|PASSWORD|SECRET|TOKEN")
 
 
 @pytest.fixture(scope="module")
-def content(publication, publisher):
+def content(server, api):
     """The echo app as content, deployed by the client."""
-    to_server = ["--server", publication.server, "--api-key", publication.key]
+    to_server = ["--server", server.url, "--api-key", server.key]
     with private_client() as client:
         directory = write_app(client.root / "echo")
         printed = client.run("deploy", "api", *to_server, "--entrypoint", "app:app", directory)
     guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
-    yield publisher.get(f"content/{guid}").raise_for_status().json()
-    publisher.delete(f"content/{guid}")
+    yield api.get(f"content/{guid}").raise_for_status().json()
+    api.delete(f"content/{guid}")
 
 
 @pytest.fixture(scope="module")
-def answers(content, publication):
+def answers(content, server):
     """The app's answers, by path; without secrets they stay in echo.json, in tox's directory."""
     draft = f"/_bundle{content['bundle_id']}/here"
     paths = ["", "/", "/here", draft, "/caf%C3%A9//a%2Fb?c=d%20e", "//doubled", "/cookie"]
     url = content["content_url"].rstrip("/")
-    with httpx.Client(timeout=60, **publication.visitor) as visitor:
+    with httpx.Client(timeout=60, **server.visitor) as visitor:
         answers = {path: visitor.get(url + path) for path in paths}
     told = {path: described(answer) for path, answer in answers.items()}
-    text = json.dumps(told, indent=2).replace(publication.key, "removed")
+    text = json.dumps(told, indent=2).replace(server.key, "removed")
     Path(os.environ["TOX_ENV_DIR"], "echo.json").write_text(text, encoding="utf-8")
     return answers
 
@@ -70,9 +70,9 @@ def test_script_name_is_the_mount(told, content):
     assert told["environ"]["PATH_INFO"] == "/here"
 
 
-def test_credentials_name_the_owner_of_the_key(told, publisher):
+def test_credentials_name_the_owner_of_the_key(told, api):
     credentials = json.loads(told["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"])
-    assert credentials["user"] == publisher.get("user").json()["username"]
+    assert credentials["user"] == api.get("user").json()["username"]
 
 
 def test_variables_name_the_content(told, content):
@@ -85,14 +85,14 @@ def test_cookie_of_the_app_reaches_the_visitor(answers):
     assert [cookie for cookie in cookies if cookie.startswith("a=1;")], cookies
 
 
-def test_key_of_the_visitor_does_not_reach_the_app(told, publication):
-    names = [name for name, value in told["environ"].items() if publication.key in value]
+def test_key_of_the_visitor_does_not_reach_the_app(told, server):
+    names = [name for name, value in told["environ"].items() if server.key in value]
     assert not names
 
 
-def test_no_key_is_kept(answers, told, publication):
+def test_no_key_is_kept(answers, told, server):
     kept = Path(os.environ["TOX_ENV_DIR"], "echo.json").read_text(encoding="utf-8")
     assert "a=removed; Path=/" in kept and "a=1" not in kept
-    keys = {"visitor": publication.key, "app": told["variables"]["CONNECT_API_KEY"]}
+    keys = {"visitor": server.key, "app": told["variables"]["CONNECT_API_KEY"]}
     names = [name for name, key in keys.items() if key in kept]
     assert not names

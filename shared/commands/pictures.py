@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 from shared.catalogue import EXAMPLES, ROOT
 from shared.connect.server import CannotStart, LocalConnect
 from shared.harness.browser import open_browser
-from shared.harness.publication import USERS, kept_environments, links, publishing
+from shared.harness.servers import USERS, deploying, kept_environments, links
 
 PICTURES = ROOT / "shared" / "pictures"
 SIZE = {"width": 1000, "height": 700}
@@ -25,12 +25,12 @@ def main() -> None:
     with (
         # On Connect's usual port, which the URLs in the pictures show.
         LocalConnect(3939, environments=kept_environments(), links=links(), users=USERS) as server,
-        publishing(server.url, server.api_key, open_to_all=True) as publish,
+        deploying(server.url, server.api_key, open_to_all=True) as deploy,
         open_browser() as browser,
         browser.new_context(viewport=SIZE, device_scale_factor=1.5) as context,
         context.new_page() as page,
     ):
-        bases = {example: publish(example)["vanity"] for example in EXAMPLES}
+        bases = {example: deploy(example)["vanity"] for example in EXAMPLES}
         # The index shows each kind of access.
         for content, access in zip(server.contents.all(), ("all", "logged_in", "acl")):
             content.access_type = access

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, print_keys, start
-from shared.harness.publication import Publish, links, publishing
+from shared.harness.servers import Deploy, deploying, links
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
 
@@ -23,7 +23,7 @@ def main() -> None:
 
     def work() -> None:
         try:
-            print_table(deploy_all(publish))
+            print_table(deploy_all(deploy))
             print("The examples are open to all; new content is its owner's.")
             print(f"See the logs and sign in: {connect.url}/")
             print_keys(connect)
@@ -33,7 +33,7 @@ def main() -> None:
     try:
         with start(arguments, links=links()) as connect:
             worker = threading.Thread(target=work)
-            with publishing(connect.url, connect.api_key, open_to_all=True) as publish:
+            with deploying(connect.url, connect.api_key, open_to_all=True) as deploy:
                 worker.start()
                 failure = wait()
             worker.join()
@@ -44,13 +44,13 @@ def main() -> None:
     print("Stopped.", flush=True)
 
 
-def deploy_all(publish: Publish) -> dict[Example, str]:
+def deploy_all(deploy: Deploy) -> dict[Example, str]:
     """Deploy all examples, and return the base URL of each at its vanity path."""
 
     def run(example: Example) -> tuple[str, float]:
         began = time.monotonic()
         try:
-            return publish(example)["vanity"], time.monotonic() - began
+            return deploy(example)["vanity"], time.monotonic() - began
         except Exception as error:
             raise RuntimeError(f"{example.directory} cannot be deployed: {error}") from error
 

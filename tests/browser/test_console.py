@@ -102,10 +102,10 @@ def test_console_fills_the_window_and_has_an_icon(consoles, client):
 
 @pytest.mark.one_mount
 @pytest.mark.of("flasgger")
-def test_console_fits_a_phone(context, publication, base, example):
+def test_console_fits_a_phone(context, server, base, example):
     """By a line of its template; the other two have none of ours."""
     options = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
-    options["extra_http_headers"] = publication.headers
+    options["extra_http_headers"] = server.headers
     with context.browser.new_context(**options) as phone, phone.new_page() as page:
         open_page(page, base + example.console_urls[0])
         # 980 without that line; a long URL is a little wider than the phone.

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from shared.catalogue import EXAMPLES
-from shared.harness.publication import USERS
+from shared.harness.servers import USERS
 from tests.connect.support import deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
@@ -24,23 +24,23 @@ def context(context):
 
 
 @pytest.fixture(scope="module")
-def contents(publication, publisher):
+def contents(server, api):
     """The records of all examples, by directory, once they are deployed."""
     for example in EXAMPLES:
-        publication.publish(example)
-    return {content["title"]: content for content in publisher.get("content").json()}
+        server.deploy(example)
+    return {content["title"]: content for content in api.get("content").json()}
 
 
 @pytest.fixture(scope="module")
-def twin(contents, publisher):
+def twin(contents, api):
     """A content with the title of an example, which has a draft and has failed since."""
     named = {"name": f"twin{'n' * 50}", "title": EXAMPLES[0].directory}
-    twin = publisher.post("content", json=named).json()
-    deploy_bundle(publisher, twin, make_bundle())
-    deploy_bundle(publisher, twin, make_bundle(), activate=False)
-    deploy_bundle(publisher, twin, make_bundle({"requirements.txt": "no-such-package-0q"}))
+    twin = api.post("content", json=named).json()
+    deploy_bundle(api, twin, make_bundle())
+    deploy_bundle(api, twin, make_bundle(), activate=False)
+    deploy_bundle(api, twin, make_bundle({"requirements.txt": "no-such-package-0q"}))
     yield twin
-    publisher.delete(f"content/{twin['guid']}")
+    api.delete(f"content/{twin['guid']}")
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_each_user_signs_in_and_out(index, name, groups):
 
 
 @pytest.mark.having("hello_url")
-def test_who_signs_in_is_greeted_by_name(index, publisher, example, contents):
+def test_who_signs_in_is_greeted_by_name(index, api, example, contents):
     content = contents[example.directory]
-    publisher.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
+    api.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
     for name in ("admin", *dict(USERS)):
         sign_in(index, name)
         card_of(index, content).get_by_role("link", name="Hello").click()

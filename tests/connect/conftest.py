@@ -9,7 +9,7 @@ import pytest
 from shared.connect.server import LocalConnect
 from shared.harness import NAMED_SERVER
 from shared.harness.client import private_client
-from shared.harness.publication import Unusable, kept_environments, named_key
+from shared.harness.servers import Unusable, kept_environments, named_key
 from tests.connect.support import (
     DeployingClient,
     cleaning_up,
@@ -58,21 +58,21 @@ def server(environments):
 
 
 @pytest.fixture(scope="module")
-def rsconnect(server, publisher):
+def rsconnect(server, api):
     """The client in a home of its own, which knows the server as `local`."""
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
         deploying = DeployingClient(client)
         yield deploying
         for guid in deploying.deployed:
-            publisher.delete(f"content/{guid}")
+            api.delete(f"content/{guid}")
 
 
 @pytest.fixture(scope="module")
-def publisher(server):
+def api(server):
     """An HTTP client of the API, with the key of `admin`; what it creates is deleted."""
-    with cleaning_up(key_client(server, "admin", "/__api__/v1/")) as publisher:
-        yield publisher
+    with cleaning_up(key_client(server, "admin", "/__api__/v1/")) as api:
+        yield api
 
 
 @pytest.fixture
@@ -97,35 +97,35 @@ def stranger(server):
 
 
 @pytest.fixture
-def content(publisher, request):
+def content(api, request):
     """A new content item."""
     name = re.sub(r"[^\w.-]", "-", request.node.name, flags=re.ASCII)[:50]
-    content = publisher.post("content", json={"name": unique(name)}).json()
+    content = api.post("content", json={"name": unique(name)}).json()
     yield content
-    publisher.delete(f"content/{content['guid']}")
+    api.delete(f"content/{content['guid']}")
 
 
 @pytest.fixture
-def own_echo(publisher, content):
+def own_echo(api, content):
     """A content item with the echo app, for a test that changes it."""
-    deploy_bundle(publisher, content, make_bundle())
+    deploy_bundle(api, content, make_bundle())
     return content
 
 
 @pytest.fixture
-def public_echo(publisher, own_echo):
+def public_echo(api, own_echo):
     """A content item with the echo app, which everybody may see."""
-    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": "all"})
+    api.patch(f"content/{own_echo['guid']}", json={"access_type": "all"})
     return own_echo
 
 
 @pytest.fixture(scope="module")
-def echo(publisher):
+def echo(api):
     """A content item with the echo app, which the tests only ask."""
-    content = publisher.post("content", json={"name": unique("echo")}).json()
-    deploy_bundle(publisher, content, make_bundle())
+    content = api.post("content", json={"name": unique("echo")}).json()
+    deploy_bundle(api, content, make_bundle())
     yield content
-    publisher.delete(f"content/{content['guid']}")
+    api.delete(f"content/{content['guid']}")
 
 
 def pytest_terminal_summary(terminalreporter):

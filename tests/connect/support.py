@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from shared.harness import NAMED_SERVER
-from shared.harness.publication import GUID
+from shared.harness.servers import GUID
 
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
 
@@ -91,14 +91,14 @@ def example_bundle(example):
     return make_bundle({name: (example.path / name).read_text(encoding="utf-8") for name in names})
 
 
-def deploy_bundle(publisher, content, bundle, **options):
+def deploy_bundle(api, content, bundle, **options):
     """Upload a bundle and deploy it; return its id, and the last report of the task."""
     url = f"content/{content['guid']}"
-    uploaded = publisher.post(f"{url}/bundles", content=bundle)
+    uploaded = api.post(f"{url}/bundles", content=bundle)
     assert uploaded.is_success, uploaded.text
     body = {"bundle_id": uploaded.json()["id"], **options}
-    task = publisher.post(f"{url}/deploy", json=body).json()["task_id"]
-    return uploaded.json()["id"], follow_task(publisher, task)
+    task = api.post(f"{url}/deploy", json=body).json()["task_id"]
+    return uploaded.json()["id"], follow_task(api, task)
 
 
 def unique(name):
@@ -106,12 +106,12 @@ def unique(name):
     return f"{name}-{secrets.token_hex(4)}"
 
 
-def follow_task(publisher, task_id):
+def follow_task(api, task_id):
     """Wait for a task; return its last report, with all of its output."""
     output, task = [], {"finished": False, "last": 0}
     while not task["finished"]:
         query = {"wait": 10, "first": task["last"]}
-        task = publisher.get(f"tasks/{task_id}", params=query).json()
+        task = api.get(f"tasks/{task_id}", params=query).json()
         output += task["output"]
     return {**task, "output": output}
 

@@ -18,16 +18,16 @@ def credentials_of(told):
 
 
 @pytest.mark.local
-def test_access_type_says_who_sees_content(publisher, owner, viewer, stranger, own_echo):
+def test_access_type_says_who_sees_content(api, owner, viewer, stranger, own_echo):
     """Also its drafts. {} is new content, as it is."""
-    draft, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    draft, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
     for changes, expected in (
         ({}, [200, 403, 401]),
         ({"access_type": "all"}, [200, 200, 200]),
         ({"access_type": "logged_in"}, [200, 200, 401]),
         ({"access_type": "acl"}, [200, 403, 401]),
     ):
-        publisher.patch(f"content/{own_echo['guid']}", json=changes)
+        api.patch(f"content/{own_echo['guid']}", json=changes)
         for path in ("", f"_bundle{draft}/"):
             url = own_echo["content_url"] + path
             codes = [client.get(url).status_code for client in (owner, viewer, stranger)]
@@ -129,11 +129,11 @@ def test_no_client_says_how_it_came(owner, echo, name):
 def test_app_is_told_guids_with_that_option(environments):
     users = [("ada", ["editors", "admins"]), ("admin", ["admins"])]
     with LocalConnect(environments=environments, users=users, guids=True) as server:
-        with key_client(server, "admin", "/__api__/v1/") as publisher:
-            content = publisher.post("content", json={"name": "guids"}).json()
-            publisher.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
-            deploy_bundle(publisher, content, make_bundle())
-            admin = credentials_of(ask_echo(publisher, content))
+        with key_client(server, "admin", "/__api__/v1/") as api:
+            content = api.post("content", json={"name": "guids"}).json()
+            api.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
+            deploy_bundle(api, content, make_bundle())
+            admin = credentials_of(ask_echo(api, content))
         with key_client(server, "ada") as client:
             ada = credentials_of(ask_echo(client, content))
         assert ada["user"] == server.users.by_name["ada"].guid
@@ -152,8 +152,8 @@ KEYS = [
 
 
 @pytest.mark.parametrize("headers", KEYS, ids=str)
-def test_key_says_who_asks_and_does_not_reach_the_app(server, publisher, stranger, echo, headers):
-    name = publisher.get("user").json()["username"]
+def test_key_says_who_asks_and_does_not_reach_the_app(server, api, stranger, echo, headers):
+    name = api.get("user").json()["username"]
     headers = [(name, value.format(server.api_key)) for name, value in headers]
     told = ask_echo(stranger, echo, headers=headers)
     assert credentials_of(told)["user"] == name
@@ -213,11 +213,11 @@ def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo, name
 
 
 @pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24), ("", 24)])
-def test_api_needs_a_key(stranger, publisher, own_echo, key, code):
+def test_api_needs_a_key(stranger, api, own_echo, key, code):
     """30 is what `verify_api_key_response` in the client's api.py reads."""
-    bundle, task = deploy_bundle(publisher, own_echo, make_bundle())
+    bundle, task = deploy_bundle(api, own_echo, make_bundle())
     content = f"content/{own_echo['guid']}"
     for path in ("user", content, f"{content}/bundles/{bundle}/download", f"tasks/{task['id']}"):
         response = stranger.get(f"/__api__/v1/{path}", headers={"Authorization": key})
         assert (response.status_code, response.json()["code"]) == (401, code), path
-        assert publisher.get(path).status_code == 200
+        assert api.get(path).status_code == 200

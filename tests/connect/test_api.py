@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from shared.connect import api
+from shared.connect.api import jobs
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
@@ -44,29 +44,29 @@ def staffed(environments):
         yield {name: stack.enter_context(client) for name, client in clients.items()}
 
 
-def test_new_content_is_its_owners_and_empty(publisher, content, url):
-    owner = publisher.get("user").json()["guid"]
+def test_new_content_is_its_owners_and_empty(api, content, url):
+    owner = api.get("user").json()["guid"]
     assert (content["owner_guid"], content["app_role"]) == (owner, "owner")
     assert (content["access_type"], content["app_mode"]) == ("acl", "unknown")
     assert content["title"] is content["bundle_id"] is content["py_version"] is None
     assert content["content_url"].endswith(f"/{url}/")
     assert content["dashboard_url"].endswith(f"/connect/#/apps/{content['guid']}")
-    assert publisher.get(url).json() == content
+    assert api.get(url).json() == content
 
 
-def test_content_includes_what_is_asked_for(publisher, content, url):
+def test_content_includes_what_is_asked_for(api, content, url):
     query = {"include": "owner,tags,vanity_url", "name": content["name"]}
-    user, path = publisher.get("user").json(), unique("included")
+    user, path = api.get("user").json(), unique("included")
     owner = {key: user[key] for key in ("guid", "username", "first_name", "last_name")}
-    assert publisher.get(url, params=query).json() == content | {"owner": owner}
-    publisher.put(f"{url}/vanity", json={"path": path})
+    assert api.get(url, params=query).json() == content | {"owner": owner}
+    api.put(f"{url}/vanity", json={"path": path})
     vanity = content["content_url"].replace(f"/{url}", f"/{path}")
     included = content | {"owner": owner, "vanity_url": vanity}
-    assert publisher.get("content", params=query).json() == [included]
-    assert problem(publisher.get(url, params={"include": "owner,all"})) == (400, 161)
+    assert api.get("content", params=query).json() == [included]
+    assert problem(api.get(url, params={"include": "owner,all"})) == (400, 161)
 
 
-def test_contents_are_found_by_name_and_owner(publisher, content):
+def test_contents_are_found_by_name_and_owner(api, content):
     name, owner = content["name"], content["owner_guid"]
     for query, found in (
         ({"name": name}, [content]),
@@ -74,7 +74,7 @@ def test_contents_are_found_by_name_and_owner(publisher, content):
         ({"name": name[:-1]}, []),
         ({"owner_guid": "nobody"}, []),
     ):
-        assert publisher.get("content", params=query).json() == found, query
+        assert api.get("content", params=query).json() == found, query
 
 
 @pytest.mark.local
@@ -89,12 +89,12 @@ def test_name_is_optional_and_unique(staffed):
         assert admin.patch(f"content/{first['guid']}", json={"name": name}).json()["name"] == kept
 
 
-def test_content_is_changed_by_what_is_given_alone(publisher, content, url):
+def test_content_is_changed_by_what_is_given_alone(api, content, url):
     changes = {"title": "Title", "description": "Text", "access_type": "logged_in"}
-    assert publisher.patch(url, json=changes).json() == content | changes
+    assert api.patch(url, json=changes).json() == content | changes
     more = {"title": None, "access_type": "all"}
-    changed = publisher.patch(url, json={**more, "max_processes": None}).json()
-    assert changed == content | changes | more == publisher.get(url).json()
+    changed = api.patch(url, json={**more, "max_processes": None}).json()
+    assert changed == content | changes | more == api.get(url).json()
 
 
 # As Posit Publisher sends them, for those who set them in its configuration.
@@ -149,11 +149,11 @@ def test_content_has_a_number_of_its_own(environments):
         assert [each["id"] for each in contents] == [each["id"] for each in bundles] == ["1", "2"]
 
 
-def test_bundle_has_its_origin_and_is_downloaded(publisher, content, url):
+def test_bundle_has_its_origin_and_is_downloaded(api, content, url):
     archive = make_bundle()
     told = {"source": "git", "source_branch": "main", "source_commit": "12"}
     form = {"files": {"archive": archive}, "data": {"metadata": json.dumps(told | {"a": "b"})}}
-    bundle = publisher.post(f"{url}/bundles", **form).json()
+    bundle = api.post(f"{url}/bundles", **form).json()
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
     assert bundle["metadata"] == {"source_repo": None} | told | sums
     assert (bundle["size"], bundle["active"]) == (len(archive), False)
@@ -162,14 +162,14 @@ def test_bundle_has_its_origin_and_is_downloaded(publisher, content, url):
         content["owner_guid"],
     )
     one = f"{url}/bundles/{bundle['id']}"
-    assert publisher.get(one).json() == bundle
-    assert publisher.get(f"{one}/download").content == archive
+    assert api.get(one).json() == bundle
+    assert api.get(f"{one}/download").content == archive
 
 
-def test_deployed_content_tells_its_bundle(publisher, content, url):
-    older = publisher.post(f"{url}/bundles", content=make_bundle()).json()
-    newer, _ = deploy_bundle(publisher, content, make_bundle())
-    deployed, (active, other) = (publisher.get(path).json() for path in (url, f"{url}/bundles"))
+def test_deployed_content_tells_its_bundle(api, content, url):
+    older = api.post(f"{url}/bundles", content=make_bundle()).json()
+    newer, _ = deploy_bundle(api, content, make_bundle())
+    deployed, (active, other) = (api.get(path).json() for path in (url, f"{url}/bundles"))
     assert (deployed["app_mode"], deployed["bundle_id"]) == ("python-api", newer)
     assert (active["id"], active["active"], other) == (newer, True, older)
     built = ("cluster_name", "py_version", "py_environment_management")
@@ -177,45 +177,43 @@ def test_deployed_content_tells_its_bundle(publisher, content, url):
     assert active["py_version"].startswith("3.")
 
 
-def test_bundles_come_newest_first_and_in_pages(publisher, url):
-    uploaded = [publisher.post(f"{url}/bundles", content=make_bundle()).json() for _ in range(21)]
+def test_bundles_come_newest_first_and_in_pages(api, url):
+    uploaded = [api.post(f"{url}/bundles", content=make_bundle()).json() for _ in range(21)]
     newest = uploaded[::-1]
     queries = ["", "page_number=2", "page_size=2&page_number=2", "page_size=500"]
-    pages = [publisher.get(f"{url}/bundles?{query}").json() for query in queries]
+    pages = [api.get(f"{url}/bundles?{query}").json() for query in queries]
     assert pages == [newest[:20], newest[20:], newest[2:4], newest]
     for query in ("page_size=0", "page_size=501", "page_number=x"):
-        assert problem(publisher.get(f"{url}/bundles?{query}")) == (400, 25)
+        assert problem(api.get(f"{url}/bundles?{query}")) == (400, 25)
 
 
-def test_bundle_is_deleted_unless_it_is_active(publisher, owner, content, url):
-    active, _ = deploy_bundle(publisher, content, make_bundle())
-    draft, _ = deploy_bundle(publisher, content, make_bundle(), activate=False)
-    assert problem(publisher.delete(f"{url}/bundles/{active}")) == (400, 75)
-    assert publisher.delete(f"{url}/bundles/{draft}").status_code == 204
+def test_bundle_is_deleted_unless_it_is_active(api, owner, content, url):
+    active, _ = deploy_bundle(api, content, make_bundle())
+    draft, _ = deploy_bundle(api, content, make_bundle(), activate=False)
+    assert problem(api.delete(f"{url}/bundles/{active}")) == (400, 75)
+    assert api.delete(f"{url}/bundles/{draft}").status_code == 204
     for method in ("GET", "DELETE"):
-        assert problem(publisher.request(method, f"{url}/bundles/{draft}")) == (404, 4)
+        assert problem(api.request(method, f"{url}/bundles/{draft}")) == (404, 4)
     assert owner.get(f"{content['content_url']}_bundle{draft}/").status_code == 404
     assert ask_echo(owner, content)["version"] == "1"
 
 
-def test_deployment_and_build_are_tasks(publisher, url):
-    assert problem(publisher.post(f"{url}/deploy", json={})) == (404, 28)
-    older, newest = (
-        publisher.post(f"{url}/bundles", content=make_bundle()).json()["id"] for _ in "12"
-    )
+def test_deployment_and_build_are_tasks(api, url):
+    assert problem(api.post(f"{url}/deploy", json={})) == (404, 28)
+    older, newest = (api.post(f"{url}/bundles", content=make_bundle()).json()["id"] for _ in "12")
     for operation, body, bundle in (
         ("deploy", {"bundle_id": older}, older),
         ("deploy", {"bundle_id": None, "activate": None}, newest),
         ("build", {"bundle_id": older, "activate": True}, older),
         ("build", {}, newest),
     ):
-        started = publisher.post(f"{url}/{operation}", json=body).json()
-        task = follow_task(publisher, started["task_id"])
+        started = api.post(f"{url}/{operation}", json=body).json()
+        task = follow_task(api, started["task_id"])
         assert (task["id"], task["code"], task["error"]) == (started["task_id"], 0, "")
         assert task["last"] == len(task["output"]) > 0
-        rest = publisher.get(f"tasks/{task['id']}", params={"first": 1}).json()
+        rest = api.get(f"tasks/{task['id']}", params={"first": 1}).json()
         assert rest == {**task, "output": task["output"][1:]}
-        assert publisher.get(url).json()["bundle_id"] == bundle
+        assert api.get(url).json()["bundle_id"] == bundle
 
 
 @pytest.mark.local
@@ -227,35 +225,35 @@ def test_task_is_told_when_it_has_a_new_line():
 
 
 @pytest.mark.local
-def test_wait_for_a_task_has_a_limit(server, publisher, monkeypatch):
+def test_wait_for_a_task_has_a_limit(server, api, monkeypatch):
     """Else a client keeps a thread of the server for as long as it likes."""
     task = Job(BUILD, "1")
     monkeypatch.setitem(server.contents.tasks, task.key, task)
-    monkeypatch.setattr(api.jobs, "WAIT_SECONDS", 0)
-    told = publisher.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
+    monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
+    told = api.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
     assert (told["finished"], told["output"]) == (False, [])
 
 
-def test_variables_are_changed_or_replaced(publisher, url):
+def test_variables_are_changed_or_replaced(api, url):
     def send(method, **values):
         body = [{"name": name, "value": value} for name, value in values.items()]
-        return publisher.request(method, f"{url}/environment", json=body).json()
+        return api.request(method, f"{url}/environment", json=body).json()
 
     assert send("PATCH", B="1", A="") == ["A", "B"]
     assert send("PATCH", B=None, C="2") == ["A", "C"]
-    assert send("PUT", D="3") == ["D"] == publisher.get(f"{url}/environment").json()
+    assert send("PUT", D="3") == ["D"] == api.get(f"{url}/environment").json()
 
 
-def test_vanity_path_is_set_read_and_deleted(publisher, content, url):
-    assert problem(publisher.get(f"{url}/vanity")) == (404, 4)
+def test_vanity_path_is_set_read_and_deleted(api, content, url):
+    assert problem(api.get(f"{url}/vanity")) == (404, 4)
     name = unique("a")
     for path in (f"/{name}/b-C_1/", f"{name}/b-C_1"):  # rstudio/rsconnect#349
-        record = publisher.put(f"{url}/vanity", json={"path": path}).json()
+        record = api.put(f"{url}/vanity", json={"path": path}).json()
         assert (record["content_guid"], record["path"]) == (content["guid"], f"/{name}/b-C_1/")
-    assert publisher.get(f"{url}/vanity").json() == record
-    assert record in publisher.get("vanities").json()
-    assert publisher.delete(f"{url}/vanity").status_code == 204
-    assert problem(publisher.get(f"{url}/vanity")) == (404, 4)
+    assert api.get(f"{url}/vanity").json() == record
+    assert record in api.get("vanities").json()
+    assert api.delete(f"{url}/vanity").status_code == 204
+    assert problem(api.get(f"{url}/vanity")) == (404, 4)
 
 
 PATHS = {
@@ -274,20 +272,20 @@ PATHS = {
         ),
     ],
 )
-def test_vanity_path_is_plain_and_not_one_of_the_server(publisher, url, path, codes):
-    assert problem(publisher.put(f"{url}/vanity", json={"path": path})) == codes
+def test_vanity_path_is_plain_and_not_one_of_the_server(api, url, path, codes):
+    assert problem(api.put(f"{url}/vanity", json={"path": path})) == codes
 
 
-def test_vanity_path_is_taken_from_other_content_by_force(publisher, echo, url):
+def test_vanity_path_is_taken_from_other_content_by_force(api, echo, url):
     other, above = f"content/{echo['guid']}/vanity", unique("/taken")
-    publisher.put(other, json={"path": f"{above}/path/"})
+    api.put(other, json={"path": f"{above}/path/"})
     for path in (above, f"{above}/path", f"{above}/path/below"):
-        assert problem(publisher.put(f"{url}/vanity", json={"path": path})) == (409, 51)
+        assert problem(api.put(f"{url}/vanity", json={"path": path})) == (409, 51)
     forced = {"path": above, "force": True}
-    assert problem(publisher.put(f"{url}/vanity", json=forced)) == (409, 51)
+    assert problem(api.put(f"{url}/vanity", json=forced)) == (409, 51)
     forced = {"path": f"{above}/path", "force": True}
-    assert publisher.put(f"{url}/vanity", json=forced).json()["path"] == f"{above}/path/"
-    assert problem(publisher.get(other)) == (404, 4)
+    assert api.put(f"{url}/vanity", json=forced).json()["path"] == f"{above}/path/"
+    assert problem(api.get(other)) == (404, 4)
 
 
 @pytest.mark.local
@@ -336,28 +334,28 @@ def test_viewer_reads_what_is_shared_and_publishes_nothing(staffed):
 
 
 @pytest.mark.local
-def test_build_and_process_are_jobs_with_logs(publisher, owner, content, url):
-    bundle, _ = deploy_bundle(publisher, content, make_bundle())
+def test_build_and_process_are_jobs_with_logs(api, owner, content, url):
+    bundle, _ = deploy_bundle(api, content, make_bundle())
     pid = ask_echo(owner, content, "asked")["pid"]
-    running, built = publisher.get(f"{url}/jobs").json()
+    running, built = api.get(f"{url}/jobs").json()
     keys = ("tag", "status", "exit_code", "bundle_id", "content_guid")
     ids = (bundle, content["guid"])
     assert [running[key] for key in keys] == ["run_python_api", 0, None, *ids]
     assert (running["pid"], running["end_time"]) == (str(pid), None)
     assert [built[key] for key in keys] == ["python_restore", 2, 0, *ids]
     assert built["end_time"]
-    assert publisher.get(f"{url}/jobs/{built['key']}").json() == built
+    assert api.get(f"{url}/jobs/{built['key']}").json() == built
     read_log(owner, content, "was asked for /asked")  # it may come later than the answer
-    log = publisher.get(f"{url}/jobs/{running['key']}/log").json()["entries"]
+    log = api.get(f"{url}/jobs/{running['key']}/log").json()["entries"]
     assert ("stdout", "was asked for /asked") in [(line["source"], line["data"]) for line in log]
-    last = publisher.get(f"{url}/jobs/{running['key']}/log?maxLogLines=1").json()
+    last = api.get(f"{url}/jobs/{running['key']}/log?maxLogLines=1").json()
     assert last == {"entries": log[-1:]}
     for path in ("x", "x/log"):
-        assert problem(publisher.get(f"{url}/jobs/{path}")) == (404, 4)
+        assert problem(api.get(f"{url}/jobs/{path}")) == (404, 4)
 
 
-def test_server_tells_its_pythons(publisher):
-    told = publisher.get("server_settings/python").json()
+def test_server_tells_its_pythons(api):
+    told = api.get("server_settings/python").json()
     assert told["api_enabled"] is True
     assert all(python["version"].startswith("3.") for python in told["installations"])
     assert told["installations"]

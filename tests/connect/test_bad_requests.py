@@ -44,15 +44,15 @@ READ_BODIES = [
 ]
 
 
-def send(publisher, echo, asked, body=None, **options):
+def send(api, echo, asked, body=None, **options):
     method, path = asked.replace("GUID", echo["guid"]).split()
-    return publisher.request(method, path, content=body, **options)
+    return api.request(method, path, content=body, **options)
 
 
 @pytest.mark.parametrize("asked", READ_BODIES)
 @pytest.mark.parametrize("body", NO_JSON)
-def test_what_is_not_json_is_refused(publisher, echo, asked, body):
-    refused = send(publisher, echo, asked, NO_JSON[body])
+def test_what_is_not_json_is_refused(api, echo, asked, body):
+    refused = send(api, echo, asked, NO_JSON[body])
     assert problem(refused) == (400, 87)
     assert "The body is not a JSON" in refused.json()["error"]
 
@@ -144,23 +144,23 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("asked", "body", "status", "code", "told"), REFUSED)
-def test_bad_request_is_refused_in_one_line(publisher, echo, asked, body, status, code, told):
+def test_bad_request_is_refused_in_one_line(api, echo, asked, body, status, code, told):
     text = body if isinstance(body, str | None) else json.dumps(body)
-    response = send(publisher, echo, asked, text)
+    response = send(api, echo, asked, text)
     assert problem(response) == (status, code)
     assert told in response.json()["error"]
 
 
-def test_refused_changes_change_nothing(publisher, content):
+def test_refused_changes_change_nothing(api, content):
     url = f"content/{content['guid']}"
-    publisher.patch(url, json={"max_processes": 3})
-    before = publisher.get(url).json()
+    api.patch(url, json={"max_processes": 3})
+    before = api.get(url).json()
     for body in ({"title": "New", "min_processes": 4}, {"name": "new", "locked": True}):
-        assert publisher.patch(url, json=body).status_code in (400, 501)
-        assert publisher.get(url).json() == before
+        assert api.patch(url, json=body).status_code in (400, 501)
+        assert api.get(url).json() == before
     variables = [{"name": "A", "value": "1"}, {"name": "B=", "value": "1"}]
-    assert publisher.patch(f"{url}/environment", json=variables).status_code == 400
-    assert publisher.get(f"{url}/environment").json() == []
+    assert api.patch(f"{url}/environment", json=variables).status_code == 400
+    assert api.get(f"{url}/environment").json() == []
 
 
 def test_server_settings_refuse_a_wrong_key_and_want_none(stranger):

@@ -10,7 +10,8 @@ import tarfile
 
 import pytest
 
-from shared.connect import api, bundles
+from shared.connect import bundles
+from shared.connect.api import bundles as uploads
 from shared.connect.errors import StorageFull
 from tests.connect.support import make_bundle
 
@@ -151,21 +152,21 @@ def unchanged(server, echo):
 @pytest.mark.parametrize(
     ("bundle", "status", "code", "told"), BAD_BUNDLES.values(), ids=BAD_BUNDLES
 )
-def test_bad_bundle_is_refused_and_leaves_nothing(publisher, echo, bundle, status, code, told):
-    response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle)
+def test_bad_bundle_is_refused_and_leaves_nothing(api, echo, bundle, status, code, told):
+    response = api.post(f"content/{echo['guid']}/bundles", content=bundle)
     error = response.json()["error"]
     assert (response.status_code, response.json()["code"]) == (status, code), error
     assert told in error and "\n" not in error and len(error) < 300 and "/connect-" not in error
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_bundle_that_breaks_off_anywhere_is_refused(publisher, echo):
+def test_bundle_that_breaks_off_anywhere_is_refused(api, echo):
     url = f"content/{echo['guid']}/bundles"
     for size in range(0, len(WHOLE), 37):
-        assert publisher.post(url, content=WHOLE[:size]).status_code == 400, size
+        assert api.post(url, content=WHOLE[:size]).status_code == 400, size
     for size in range(0, len(TAR.rstrip(b"\0")) + 512, 512 // 3):
         bundle = gzip.compress(TAR[:size], 1)
-        assert publisher.post(url, content=bundle).status_code == 400, size
+        assert api.post(url, content=bundle).status_code == 400, size
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -181,24 +182,22 @@ def test_bundle_that_breaks_off_anywhere_is_refused(publisher, echo):
         ("MAX_UNPACKED", WHOLE, 400, "its files have more than 1,024 bytes"),
     ],
 )
-def test_bundle_beyond_a_limit_is_refused(
-    publisher, echo, monkeypatch, limit, bundle, status, told
-):
+def test_bundle_beyond_a_limit_is_refused(api, echo, monkeypatch, limit, bundle, status, told):
     assert bundles.MAX_SIZE == 1024**3  # README.md
-    for module in (bundles, api.bundles):
+    for module in (bundles, uploads):
         monkeypatch.setattr(module, limit, 1024, raising=False)
-    response = publisher.post(f"content/{echo['guid']}/bundles", content=bundle + b"\0" * 1024)
+    response = api.post(f"content/{echo['guid']}/bundles", content=bundle + b"\0" * 1024)
     assert response.status_code == status and told in response.json()["error"]
 
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("step", ["write", "unpack"])
-def test_full_disk_is_told_and_gives_its_space_back(publisher, echo, monkeypatch, step):
+def test_full_disk_is_told_and_gives_its_space_back(api, echo, monkeypatch, step):
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "/a/path")
 
     monkeypatch.setattr(bundles, step, full)
-    response = publisher.post(f"content/{echo['guid']}/bundles", content=WHOLE)
+    response = api.post(f"content/{echo['guid']}/bundles", content=WHOLE)
     assert response.status_code == 507
     assert response.json()["error"] == StorageFull.description
 
@@ -237,11 +236,11 @@ UPLOADS = {
 
 
 @pytest.mark.parametrize("options", UPLOADS.values(), ids=UPLOADS)
-def test_upload_of_any_client_is_kept_as_sent(publisher, content, options):
+def test_upload_of_any_client_is_kept_as_sent(api, content, options):
     url = f"content/{content['guid']}/bundles"
-    response = publisher.post(url, **options)
+    response = api.post(url, **options)
     assert response.is_success, response.text
-    kept = publisher.get(f"{url}/{response.json()['id']}/download").content
+    kept = api.get(f"{url}/{response.json()['id']}/download").content
     sent = b"".join([options["content"]]) if isinstance(options.get("content"), bytes) else WHOLE
     told = response.json()["metadata"]
     assert kept == sent and response.json()["size"] == len(sent)
@@ -259,15 +258,15 @@ def test_upload_of_any_client_is_kept_as_sent(publisher, content, options):
         ({**FORM, "data": {"metadata": "[" * 10**5}}, "metadata is not a JSON object"),
     ],
 )
-def test_bad_form_is_refused(publisher, echo, options, told):
-    response = publisher.post(f"content/{echo['guid']}/bundles", **options)
+def test_bad_form_is_refused(api, echo, options, told):
+    response = api.post(f"content/{echo['guid']}/bundles", **options)
     assert response.status_code == 400 and response.json()["error"].startswith(told)
 
 
-def test_bundle_keeps_modes_and_times(server, publisher, content):
+def test_bundle_keeps_modes_and_times(server, api, content):
     member = tarfile.TarInfo("run.sh")
     member.mode, member.mtime = 0o755, 10**9
-    uploaded = publisher.post(
+    uploaded = api.post(
         f"content/{content['guid']}/bundles", content=make_bundle(members=[member])
     ).json()
     file = server.contents.get(content["guid"]).bundles[uploaded["id"]].files / "run.sh"

@@ -33,12 +33,12 @@ def test_lowest_environment_has_the_lowest_client():
 
 
 @pytest.mark.lowest
-def test_client_deploys_and_redeploys_the_same_content(rsconnect, publisher, owner, tmp_path):
+def test_client_deploys_and_redeploys_the_same_content(rsconnect, api, owner, tmp_path):
     title = unique("twice")
 
     def deployed():
         """The content items with the directory's name as their title."""
-        return [item for item in publisher.get("content").json() if item["title"] == title]
+        return [item for item in api.get("content").json() if item["title"] == title]
 
     options = ("-n", "local", "--entrypoint", "app:app", write_app(tmp_path / title))
     assert "Direct content URL" in rsconnect.run("deploy", "api", *options)
@@ -57,7 +57,7 @@ def test_client_deploys_and_redeploys_the_same_content(rsconnect, publisher, own
 
 @pytest.mark.lowest
 def test_client_deploys_to_a_guid_with_variables_and_metadata(
-    rsconnect, publisher, owner, own_echo, tmp_path
+    rsconnect, api, owner, own_echo, tmp_path
 ):
     rsconnect.run(
         *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"], "--no-verify"),
@@ -68,7 +68,7 @@ def test_client_deploys_to_a_guid_with_variables_and_metadata(
     variables = told["variables"]
     assert told["version"] == "new"
     assert (variables["GREETING"], variables["EMPTY"]) == ("héllo", "")
-    listed = publisher.get(f"content/{own_echo['guid']}/environment").json()
+    listed = api.get(f"content/{own_echo['guid']}/environment").json()
     assert listed == ["EMPTY", "GREETING"]
 
 
@@ -84,14 +84,12 @@ def test_client_deploys_to_the_number_of_a_content(rsconnect, owner, own_echo, t
 
 
 @pytest.mark.lowest
-def test_client_deploys_a_draft_that_visitors_do_not_see(
-    rsconnect, publisher, owner, own_echo, tmp_path
-):
+def test_client_deploys_a_draft_that_visitors_do_not_see(rsconnect, api, owner, own_echo, tmp_path):
     directory = write_app(tmp_path / "app", echo_source("draft"))
     options = ("-n", "local", "--app-id", own_echo["guid"], "--draft")
     output = rsconnect.run("deploy", "api", *options, directory)
     assert ask_echo(owner, own_echo)["version"] == "1"
-    newest = publisher.get(f"content/{own_echo['guid']}/bundles").json()[0]["id"]
+    newest = api.get(f"content/{own_echo['guid']}/bundles").json()[0]["id"]
     url = f"{own_echo['content_url']}_bundle{newest}/"
     draft = owner.get(url).json()
     assert draft["version"] == "draft"
@@ -206,7 +204,7 @@ WAYS = {
     [EXAMPLES[0], *(pytest.param(example, marks=pytest.mark.deep) for example in EXAMPLES[1:])],
     ids=lambda example: example.id,
 )
-def test_five_ways_to_deploy_keep_one_contract(rsconnect, publisher, deployed):
+def test_five_ways_to_deploy_keep_one_contract(rsconnect, api, deployed):
     guid = None
     for way, arguments in WAYS.items():
         if way == "bundle":
@@ -215,7 +213,7 @@ def test_five_ways_to_deploy_keep_one_contract(rsconnect, publisher, deployed):
         words = [word.format(directory=deployed.directory) for word in arguments]
         printed = rsconnect.run("deploy", way, "-n", "local", *words)
         url, guid = re.search(r"Direct content URL: (\S+/content/(\S+))/", printed).groups()
-        answers = publisher.get(url + deployed.list_url).json()
+        answers = api.get(url + deployed.list_url).json()
         assert answers == contract.greetings(), way
-        unknown = publisher.get(url + deployed.item_url.format(lang="xx")).json()
+        unknown = api.get(url + deployed.item_url.format(lang="xx")).json()
         assert unknown == contract.greeting("xx"), way

@@ -41,8 +41,8 @@ ENTRYPOINTS = [
 
 
 @pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
-def test_entrypoint_leads_to_the_app(publisher, owner, content, entrypoint):
-    deploy_bundle(publisher, content, make_bundle(FILES, entrypoint=entrypoint))
+def test_entrypoint_leads_to_the_app(api, owner, content, entrypoint):
+    deploy_bundle(api, content, make_bundle(FILES, entrypoint=entrypoint))
     assert ask_echo(owner, content)["version"] == "1"
 
 
@@ -57,8 +57,8 @@ FAILURES = {
 
 @pytest.mark.local
 @pytest.mark.parametrize(("entrypoint", "reason"), FAILURES.items(), ids=FAILURES)
-def test_app_that_does_not_start_is_reported(publisher, owner, content, entrypoint, reason):
-    bundle, task = deploy_bundle(publisher, content, make_bundle(FILES, entrypoint=entrypoint))
+def test_app_that_does_not_start_is_reported(api, owner, content, entrypoint, reason):
+    bundle, task = deploy_bundle(api, content, make_bundle(FILES, entrypoint=entrypoint))
     assert task["code"] == 0  # as Connect, which starts it with the first request
     response = owner.get(content["content_url"])
     assert response.status_code == 502
@@ -268,7 +268,7 @@ def test_runner_has_no_syntax_newer_than_python_3_8():
 @pytest.mark.local
 @pytest.mark.programs
 @pytest.mark.parametrize("version", OLD)
-def test_app_runs_on_an_old_python(publisher, owner, content, version, monkeypatch):
+def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     programs = [*map(str, pyenv.glob(f"versions/{version}.*/bin")), os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(programs))
@@ -278,12 +278,12 @@ def test_app_runs_on_an_old_python(publisher, owner, content, version, monkeypat
     if found.returncode:
         pytest.skip(f"Python {version} is not installed, so it was not tried")
     constraint = {"python": {"requires": f"=={version}.*"}}
-    deploy_bundle(publisher, content, make_bundle({"app.py": VERSION_APP}, environment=constraint))
+    deploy_bundle(api, content, make_bundle({"app.py": VERSION_APP}, environment=constraint))
     body = b"x" * 2**17
     assert owner.post(content["content_url"], content=body).text == f"{version} {2**17}"
     owner.get(f"{content['content_url']}wrong")
     read_log(owner, content, "The app's answer is not WSGI: its body has str, not bytes.")
-    deploy_bundle(publisher, content, make_bundle({"app.py": "def ("}, environment=constraint))
+    deploy_bundle(api, content, make_bundle({"app.py": "def ("}, environment=constraint))
     assert "SyntaxError: invalid syntax (app.py, line 1)" in owner.get(content["content_url"]).text
 
 

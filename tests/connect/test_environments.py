@@ -467,25 +467,25 @@ def test_pythons_are_looked_for_once_and_only_those_that_run_apps(tmp_path, proc
     assert len(asked) == 1
 
 
-def test_no_python_for_a_bundle_is_told(publisher, owner, content):
+def test_no_python_for_a_bundle_is_told(api, owner, content):
     requires = {"python": {"requires": ">=3.99"}}
-    _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
+    _, task = deploy_bundle(api, content, make_bundle(environment=requires))
     assert task["code"] == 1
     assert "No Python here meets >=3.99: there are 3." in task["error"]
     assert owner.get(content["content_url"]).status_code == 404
 
 
-def test_python_meets_the_constraint(publisher, content):
+def test_python_meets_the_constraint(api, content):
     own = "{}.{}".format(*sys.version_info)
-    listed = publisher.get("server_settings/python").json()["installations"]
+    listed = api.get("server_settings/python").json()["installations"]
     versions = [item["version"] for item in listed]
     assert len(set(versions)) == len(versions)
     found = {version.rpartition(".")[0] for version in versions}
     wanted = max(found - {own}, key=lambda v: int(v.partition(".")[2]), default=own)
     requires = {"python": {"requires": f"=={wanted}.*"}}
-    _, task = deploy_bundle(publisher, content, make_bundle(environment=requires))
+    _, task = deploy_bundle(api, content, make_bundle(environment=requires))
     assert task["code"] == 0, task["output"]
-    record = publisher.get(f"content/{content['guid']}").json()
+    record = api.get(f"content/{content['guid']}").json()
     assert record["py_version"].startswith(f"{wanted}.")
 
 

@@ -134,10 +134,10 @@ def no_space(*arguments, **options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_large_body_on_a_full_disk_is_507(publisher, stranger, content, monkeypatch, caplog):
+def test_large_body_on_a_full_disk_is_507(api, stranger, content, monkeypatch, caplog):
     monkeypatch.setattr(tempfile, "TemporaryFile", no_space)
     for body in (b"a" * 2**22, iter([b"a" * 2**20] * 4)):
-        refused = publisher.post(f"content/{content['guid']}/bundles", content=body)
+        refused = api.post(f"content/{content['guid']}/bundles", content=body)
         assert problem(refused) == (507, 1)
         assert "TMPDIR" in refused.json()["error"]
         refused = stranger.post(content["content_url"], content=b"a" * 2**22)
@@ -145,15 +145,15 @@ def test_large_body_on_a_full_disk_is_507(publisher, stranger, content, monkeypa
     assert caplog.records == []
 
 
-def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, publisher, monkeypatch, caplog):
+def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch, caplog):
     monkeypatch.setattr(server.contents, "create", no_space)
-    assert problem(publisher.post("content", json={})) == (507, 1)
+    assert problem(api.post("content", json={})) == (507, 1)
 
     def fail(name):
         raise RuntimeError("what\nfailed")
 
     monkeypatch.setattr(server.contents, "create", fail)
-    refused = publisher.post("content", json={})
+    refused = api.post("content", json={})
     assert problem(refused) == (500, 1)
     assert "RuntimeError: what failed (test_listener.py, line" in refused.json()["error"]
     last = caplog.records[-1]

@@ -21,9 +21,9 @@ def app(environ, start_response):
 
 
 @pytest.fixture
-def logged(server, publisher, owner, content):
+def logged(server, api, owner, content):
     """The jobs of a content whose app prints, and fails its only request."""
-    _, task = deploy_bundle(publisher, content, make_bundle({"app.py": NOISY}))
+    _, task = deploy_bundle(api, content, make_bundle({"app.py": NOISY}))
     assert task["code"] == 0, task["output"]
     assert owner.get(content["content_url"]).status_code == 500
     read_log(owner, content, "no greeting")
@@ -57,8 +57,8 @@ def test_log_has_the_newest_job_first_and_each_line_with_its_time(owner, content
     ],
     ids=["exit", "kill"],
 )
-def test_log_says_how_a_process_ended(publisher, owner, content, code, ending):
-    bundle, _ = deploy_bundle(publisher, content, make_bundle({"app.py": code}))
+def test_log_says_how_a_process_ended(api, owner, content, code, ending):
+    bundle, _ = deploy_bundle(api, content, make_bundle({"app.py": code}))
     assert owner.get(content["content_url"]).status_code == 502
     title = f"Process of bundle {bundle} {ending}\n"
     assert read_log(owner, content, title).startswith(title)
@@ -94,9 +94,9 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("code", PRINTED.values(), ids=PRINTED)
-def test_log_is_bounded_whatever_an_app_prints(server, publisher, owner, content, code):
+def test_log_is_bounded_whatever_an_app_prints(server, api, owner, content, code):
     source = f"import sys\n{code}\nprint('printed')\nsys.exit()\n"
-    deploy_bundle(publisher, content, make_bundle({"app.py": source}))
+    deploy_bundle(api, content, make_bundle({"app.py": source}))
     assert owner.get(content["content_url"]).status_code == 502
     entries = server.contents.get(content["guid"]).jobs[1].entries
     assert "older lines are gone" in entries[0].text
@@ -104,35 +104,35 @@ def test_log_is_bounded_whatever_an_app_prints(server, publisher, owner, content
     assert len(entries) <= jobs.LINES and sum(len(text) for _, _, text in entries) < 1.1 * 2**20
 
 
-def test_build_that_prints_much_is_bounded(server, publisher, content):
+def test_build_that_prints_much_is_bounded(server, api, content):
     """What a package's build prints is in the log, and in the reason."""
     setup = "print('x' * 20_000_000)\nraise SystemExit('not built')\n"
     files = {"requirements.txt": "./package", "package/setup.py": setup}
-    _, task = deploy_bundle(publisher, content, make_bundle(files))
+    _, task = deploy_bundle(api, content, make_bundle(files))
     assert task["code"] == 1 and len(task["error"]) < 1.1 * 2**20
     entries = server.contents.get(content["guid"]).jobs[0].entries
     assert sum(len(text) for _, _, text in entries) < 1.1 * 2**20
 
 
-def test_log_keeps_what_is_no_text(publisher, owner, content):
+def test_log_keeps_what_is_no_text(api, owner, content):
     """Lines that a progress bar writes over each other, colors, zeros and what is not UTF-8."""
     printed = b"10%\r20%\r\n\x1b[31mred\x1b[0m\n\xff\xfe\x00\n\xe2\x82"
     source = f"import os\nos.write(1, {printed!r})\nraise SystemExit(1)\n"
-    deploy_bundle(publisher, content, make_bundle({"app.py": source}))
+    deploy_bundle(api, content, make_bundle({"app.py": source}))
     owner.get(content["content_url"])
     url = f"content/{content['guid']}/jobs"
-    job = publisher.get(url).json()[0]
-    entries = publisher.get(f"{url}/{job['key']}/log").json()["entries"]
+    job = api.get(url).json()[0]
+    entries = api.get(f"{url}/{job['key']}/log").json()["entries"]
     lines = [entry["data"] for entry in entries][:5]
     assert lines == ["10%", "20%", "\x1b[31mred\x1b[0m", "\ufffd\ufffd\0", "\ufffd"]
     assert "\x1b[31mred" in read_log(owner, content)
 
 
-def test_oldest_jobs_of_a_content_go(publisher, owner, own_echo, monkeypatch):
+def test_oldest_jobs_of_a_content_go(api, owner, own_echo, monkeypatch):
     monkeypatch.setattr(contents, "JOBS", 2)
     for _ in range(3):
         owner.get(f"{own_echo['content_url']}crash")
-    jobs = publisher.get(f"content/{own_echo['guid']}/jobs").json()
+    jobs = api.get(f"content/{own_echo['guid']}/jobs").json()
     assert [job["tag"] for job in jobs] == ["run_python_api"] * 2
 
 

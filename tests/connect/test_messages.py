@@ -25,10 +25,10 @@ BUILDS = {
 
 
 @pytest.mark.parametrize(("words", "cause"), BUILDS.items(), ids=BUILDS)
-def test_build_that_fails_is_told_in_the_words_of_the_page(publisher, content, words, cause):
+def test_build_that_fails_is_told_in_the_words_of_the_page(api, content, words, cause):
     environment, requirements = ({}, cause) if isinstance(cause, str) else (cause, "")
     bundle = make_bundle({"requirements.txt": requirements}, environment=environment)
-    _, task = deploy_bundle(publisher, content, bundle)
+    _, task = deploy_bundle(api, content, bundle)
     assert words in task["error"] and words in PAGE
 
 
@@ -48,9 +48,9 @@ STARTS = {
 
 
 @pytest.mark.parametrize(("words", "cause"), STARTS.items(), ids=STARTS)
-def test_app_that_fails_is_told_in_the_words_of_the_page(publisher, owner, content, words, cause):
+def test_app_that_fails_is_told_in_the_words_of_the_page(api, owner, content, words, cause):
     source, entrypoint = cause
-    deploy_bundle(publisher, content, make_bundle({"app.py": source}, entrypoint=entrypoint))
+    deploy_bundle(api, content, make_bundle({"app.py": source}, entrypoint=entrypoint))
     response = owner.get(content["content_url"])
     assert response.status_code == 502
     assert words in response.text and words in PAGE
@@ -87,20 +87,20 @@ def test_client_that_stops_says_so_in_the_words_of_the_page(rsconnect, tmp_path,
     assert words in error.value.output and words in PAGE
 
 
-def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, publisher, tmp_path):
+def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, api, tmp_path):
     command = ("deploy", "api", "-n", "local", "-e", "app:app", write_app(tmp_path / "gone-0q"))
     rsconnect.run(*command)
-    (content,) = (c for c in publisher.get("content").json() if c["title"] == "gone-0q")
-    publisher.delete(f"content/{content['guid']}")
+    (content,) = (c for c in api.get("content").json() if c["title"] == "gone-0q")
+    api.delete(f"content/{content['guid']}")
     with pytest.raises(ClientError) as error:
         rsconnect.run(*command)
     words = "Try setting the --new flag"
     assert words in error.value.output and words in PAGE
 
 
-def test_status_means_what_the_pages_say(publisher, viewer, content):
+def test_status_means_what_the_pages_say(api, viewer, content):
     """401 is for who sends no key, 403 for a user who may not."""
-    deploy_bundle(publisher, content, make_bundle())
+    deploy_bundle(api, content, make_bundle())
     url = content["content_url"]
     statuses = httpx.get(url).status_code, viewer.get(url).status_code
     for text in ((ROOT / "README.md").read_text(encoding="utf-8"), PAGE):

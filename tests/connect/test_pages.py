@@ -24,8 +24,8 @@ def card(stranger, own_echo):
     return card
 
 
-def test_index_links_what_is_deployed(stranger, publisher, owner, own_echo, card):
-    publisher.patch(f"content/{own_echo['guid']}", json={"title": "<b>Echo</b>"})
+def test_index_links_what_is_deployed(stranger, api, owner, own_echo, card):
+    api.patch(f"content/{own_echo['guid']}", json={"title": "<b>Echo</b>"})
     assert "not started" in card()
     ask_echo(owner, own_echo)
     assert "&lt;b&gt;Echo&lt;/b&gt;" in card() and "<b>Echo" not in card()
@@ -35,10 +35,10 @@ def test_index_links_what_is_deployed(stranger, publisher, owner, own_echo, card
     assert f'id="{own_echo["dashboard_url"].partition("#")[2]}/logs"' in card()
 
 
-def test_card_tells_name_url_processes_and_bundle(publisher, owner, own_echo, card):
+def test_card_tells_name_url_processes_and_bundle(api, owner, own_echo, card):
     ask_echo(owner, own_echo)
     assert own_echo["name"] in card() and f">{own_echo['content_url']}<" in card()
-    told = publisher.get(f"content/{own_echo['guid']}").json()
+    told = api.get(f"content/{own_echo['guid']}").json()
     assert f"1 of 1, Python {told['py_version']}" in card()
     minute = told["last_deployed_time"][:16].replace("T", " ")
     assert f">{minute} UTC<" in card() and f"{told['bundle_id']}, deployed" in card()
@@ -47,14 +47,14 @@ def test_card_tells_name_url_processes_and_bundle(publisher, owner, own_echo, ca
 @pytest.mark.parametrize(
     ("access", "words"), [("acl", "admin only"), ("logged_in", "all users"), ("all", "everybody")]
 )
-def test_card_says_who_may_see_it(publisher, own_echo, card, access, words):
-    publisher.patch(f"content/{own_echo['guid']}", json={"access_type": access})
+def test_card_says_who_may_see_it(api, own_echo, card, access, words):
+    api.patch(f"content/{own_echo['guid']}", json={"access_type": access})
     assert f"<dd>{words}</dd>" in card()
 
 
-def test_card_says_what_failed(stranger, publisher, content):
+def test_card_says_what_failed(stranger, api, content):
     bundle = make_bundle({"requirements.txt": "no-such-package-0q"})
-    _, task = deploy_bundle(publisher, content, bundle)
+    _, task = deploy_bundle(api, content, bundle)
     assert html.escape(task["error"]) in stranger.get("/").text
 
 
@@ -70,10 +70,10 @@ def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     assert f"Direct content URL: {server.url}/content/" in printed
 
 
-def test_what_an_app_prints_is_no_page(publisher, owner, stranger, content):
+def test_what_an_app_prints_is_no_page(api, owner, stranger, content):
     """The log, and the reason that the app raises."""
     app = "raise RuntimeError('<script>alert(1)</script>')\n"
-    deploy_bundle(publisher, content, make_bundle({"app.py": app}))
+    deploy_bundle(api, content, make_bundle({"app.py": app}))
     reason = owner.get(content["content_url"])
     log = stranger.get(f"/connect/apps/{content['guid']}/logs")
     assert (reason.status_code, log.status_code) == (502, 200)

@@ -95,9 +95,9 @@ def test_requests_go_to_the_processes_in_turn(pids, processes):
     assert first == second and len(set(first)) == processes
 
 
-def test_first_requests_start_each_process_once(publisher, server, content, owner, processes):
+def test_first_requests_start_each_process_once(api, server, content, owner, processes):
     """Also when they come at the same time."""
-    deploy_bundle(publisher, content, make_bundle())
+    deploy_bundle(api, content, make_bundle())
     with ThreadPoolExecutor(12) as pool:
         told = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
     assert len({t["pid"] for t in told}) == processes
@@ -157,23 +157,23 @@ def test_process_ends_when_its_guard_is_killed(owner, own_echo, pids):
     assert app.pid not in pids()
 
 
-def test_variables_of_an_app_reach_its_own_python_only(publisher, owner, content):
+def test_variables_of_an_app_reach_its_own_python_only(api, owner, content):
     """Not the guard, which is the server's Python."""
     url, path = f"content/{content['guid']}/environment", {"name": "PYTHONPATH", "value": "."}
-    assert publisher.patch(url, json=[path]).is_success
+    assert api.patch(url, json=[path]).is_success
     source = (
         "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'a']\n"
     )
     files = {"app.py": source, "subprocess.py": "raise SystemExit('of the bundle')"}
-    deploy_bundle(publisher, content, make_bundle(files))
+    deploy_bundle(api, content, make_bundle(files))
     assert owner.get(content["content_url"]).text == "a"
 
 
-def test_import_that_hangs_is_reported_as_such(publisher, owner, content, monkeypatch):
+def test_import_that_hangs_is_reported_as_such(api, owner, content, monkeypatch):
     assert apps.START_SECONDS == 60  # Connect's default
     monkeypatch.setattr(apps, "START_SECONDS", 0.5)
     hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
-    deploy_bundle(publisher, content, make_bundle({"app.py": hanging}))
+    deploy_bundle(api, content, make_bundle({"app.py": hanging}))
     running = set(psutil.Process().children(recursive=True))
     response = owner.get(content["content_url"])
     assert response.status_code == 502
@@ -182,16 +182,16 @@ def test_import_that_hangs_is_reported_as_such(publisher, owner, content, monkey
     assert set(psutil.Process().children(recursive=True)) <= running
 
 
-def test_import_that_hangs_delays_no_redeployment(publisher, owner, own_echo, send, tmp_path):
+def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tmp_path):
     os.mkfifo(tmp_path / "importing")
     hanging = f"import threading\nopen('{tmp_path}/importing', 'w').close()\n"
     hanging += "threading.Event().wait()\n"
-    deploy_bundle(publisher, own_echo, make_bundle({"app.py": hanging}))
+    deploy_bundle(api, own_echo, make_bundle({"app.py": hanging}))
     waiting = send("")
     (tmp_path / "importing").read_bytes()
-    deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+    deploy_bundle(api, own_echo, make_bundle({"app.py": echo_source("2")}))
     assert ask_echo(owner, own_echo)["version"] == "2"
-    publisher.delete(f"content/{own_echo['guid']}")
+    api.delete(f"content/{own_echo['guid']}")
     assert waiting.getresponse().status == 502
 
 
@@ -211,9 +211,7 @@ def test_process_that_hangs_gets_no_more_requests(server, owner, own_echo, pids,
     assert sorted(pids()) == sorted(running)
 
 
-def test_requests_that_hang_block_nobody_else(
-    server, publisher, owner, echo, own_echo, send, tmp_path
-):
+def test_requests_that_hang_block_nobody_else(server, api, owner, echo, own_echo, send, tmp_path):
     """They get half of the places, then a 503; the API and other content still answer."""
     os.mkfifo(tmp_path / "hold")
     ask_echo(owner, own_echo)
@@ -222,11 +220,11 @@ def test_requests_that_hang_block_nobody_else(
     assert len(answered) == 1
     refused = owner.get(own_echo["content_url"])
     assert (refused.status_code, "of them to this app" in refused.text) == (503, True)
-    assert publisher.get("user").status_code == 200
+    assert api.get("user").status_code == 200
     assert ask_echo(owner, echo)["version"] == "1"
     # A new version is not blocked, either.
     old = server.contents.get(own_echo["guid"]).active.pool
-    deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+    deploy_bundle(api, own_echo, make_bundle({"app.py": echo_source("2")}))
     assert ask_echo(owner, own_echo)["version"] == "2"
     old.stop()
     for connection in connections:
@@ -240,23 +238,23 @@ def test_requests_that_hang_leave_threads_for_the_api(environments, monkeypatch,
     monkeypatch.setattr("shared.connect.listener.THREADS", 7)
     os.mkfifo(tmp_path / "hold")
     with LocalConnect(environments=environments) as server, ExitStack() as stack:
-        publisher = stack.enter_context(key_client(server, "admin", "/__api__/v1/"))
+        api = stack.enter_context(key_client(server, "admin", "/__api__/v1/"))
         for name, hanging in (("half", 3), ("a third", 1), ("the rest", 1)):
-            content = publisher.post("content", json={"name": name.replace(" ", "-")}).json()
-            deploy_bundle(publisher, content, make_bundle())
+            content = api.post("content", json={"name": name.replace(" ", "-")}).json()
+            deploy_bundle(api, content, make_bundle())
             pool = server.contents.get(content["guid"]).active.pool
             for before in (0, 1, 2):
                 connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port)))
                 target = f"/content/{content['guid']}/hold?{tmp_path}/hold"
-                connection.request("GET", target, headers=publisher.headers)
+                connection.request("GET", target, headers=api.headers)
                 # Until it is in progress, or refused.
                 while (
                     pool.requests <= before and not select.select([connection.sock], [], [], 0.1)[0]
                 ):
                     pass
             assert pool.requests == hanging
-        refused = publisher.get(content["content_url"])
-        assert (refused.status_code, publisher.get("user").status_code) == (503, 200)
+        refused = api.get(content["content_url"])
+        assert (refused.status_code, api.get("user").status_code) == (503, 200)
 
 
 @pytest.mark.parametrize("path", ["", "crash", "answer?[]"])
@@ -280,11 +278,11 @@ def test_visitor_who_leaves_takes_no_place(server, owner, own_echo, send, tmp_pa
 
 
 def test_replaced_processes_answer_the_requests_in_progress(
-    publisher, owner, own_echo, pids, holding, processes
+    api, owner, own_echo, pids, holding, processes
 ):
     old = list(map(psutil.Process, pids()))
     with holding() as held:
-        deploy_bundle(publisher, own_echo, make_bundle({"app.py": echo_source("2")}))
+        deploy_bundle(api, own_echo, make_bundle({"app.py": echo_source("2")}))
         assert ask_echo(owner, own_echo)["version"] == "2"
         assert all(process.is_running() for process in old)
     answers = [connection.getresponse() for connection in held]
@@ -292,11 +290,11 @@ def test_replaced_processes_answer_the_requests_in_progress(
     assert psutil.wait_procs(old, timeout=10)[1] == []
 
 
-def test_draft_that_nobody_asks_for_a_while_ends(server, publisher, owner, own_echo, monkeypatch):
+def test_draft_that_nobody_asks_for_a_while_ends(server, api, owner, own_echo, monkeypatch):
     """What visitors see does not; 60 deployments left 102 processes."""
     assert contents.IDLE_SECONDS == 120
     active = psutil.Process(ask_echo(owner, own_echo)["pid"])
-    bundle, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    bundle, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
     draft = psutil.Process(ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"])
     server.contents.stop_idle()
     assert active.is_running() and draft.is_running()
@@ -310,11 +308,9 @@ def test_draft_that_nobody_asks_for_a_while_ends(server, publisher, owner, own_e
     assert ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"] != draft.pid
 
 
-def test_draft_that_answers_is_not_idle(
-    server, publisher, owner, own_echo, send, monkeypatch, tmp_path
-):
+def test_draft_that_answers_is_not_idle(server, api, owner, own_echo, send, monkeypatch, tmp_path):
     monkeypatch.setattr(contents, "IDLE_SECONDS", 0)
-    bundle, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    bundle, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
     os.mkfifo(tmp_path / "held")
     held = send(f"_bundle{bundle}/hold?{tmp_path}/held")
     with (tmp_path / "held").open("wb"):
@@ -336,11 +332,11 @@ def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):
     read_log(owner, own_echo, f"Process {pid} was stopped by the server.")
 
 
-def test_deleted_content_is_gone(server, publisher, owner, own_echo, pids):
+def test_deleted_content_is_gone(server, api, owner, own_echo, pids):
     running = list(map(psutil.Process, pids()))
     log = f"/connect/apps/{own_echo['guid']}/logs"
     assert owner.get(log).status_code == 200
-    assert publisher.delete(f"content/{own_echo['guid']}").status_code == 204
+    assert api.delete(f"content/{own_echo['guid']}").status_code == 204
     assert not any(process.is_running() for process in running)
     for url in (own_echo["content_url"], f"/__api__/v1/content/{own_echo['guid']}", log):
         assert owner.get(url).status_code == 404

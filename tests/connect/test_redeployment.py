@@ -25,13 +25,13 @@ from tests.connect.support import (
 pytestmark = pytest.mark.local
 
 
-def test_no_request_fails_while_a_content_is_redeployed(server, publisher, deep):
+def test_no_request_fails_while_a_content_is_redeployed(server, api, deep):
     """20 visitors and 2 redeployments; in the deep run 200 and 5."""
     visitors, redeployments = (200, 5) if deep else (20, 2)
     items = {}
     for example in EXAMPLES:
-        items[example] = publisher.post("content", json={"name": f"load-{example.id}"}).json()
-        deploy_bundle(publisher, items[example], example_bundle(example))
+        items[example] = api.post("content", json={"name": f"load-{example.id}"}).json()
+        deploy_bundle(api, items[example], example_bundle(example))
     done = threading.Event()
 
     def visit(number):
@@ -57,75 +57,75 @@ def test_no_request_fails_while_a_content_is_redeployed(server, publisher, deep)
         visits = [pool.submit(visit, number) for number in range(visitors)]
         try:
             for _ in range(redeployments):
-                bundle, task = deploy_bundle(publisher, redeployed, example_bundle(EXAMPLES[-1]))
-                listed = publisher.get(f"{redeployed['content_url']}greetings/")
+                bundle, task = deploy_bundle(api, redeployed, example_bundle(EXAMPLES[-1]))
+                listed = api.get(f"{redeployed['content_url']}greetings/")
                 results.append((task["code"], listed.json()))
         finally:
             done.set()
-    active = publisher.get(f"content/{redeployed['guid']}").json()["bundle_id"]
+    active = api.get(f"content/{redeployed['guid']}").json()["bundle_id"]
     for item in items.values():
-        publisher.delete(f"content/{item['guid']}")
+        api.delete(f"content/{item['guid']}")
     assert [visit.result() for visit in visits] == [[]] * visitors
     assert results == [(0, contract.greetings())] * redeployments and active == bundle
 
 
-def test_failed_redeployment_reads_as_one(publisher, owner, own_echo):
+def test_failed_redeployment_reads_as_one(api, owner, own_echo):
     """Until a good one."""
     url = f"content/{own_echo['guid']}"
-    old, before = publisher.get(url).json()["bundle_id"], ask_echo(owner, own_echo)
+    old, before = api.get(url).json()["bundle_id"], ask_echo(owner, own_echo)
     bad = make_bundle({"requirements.txt": "no-such-package-0q\n"})
-    new, task = deploy_bundle(publisher, own_echo, bad)
+    new, task = deploy_bundle(api, own_echo, bad)
     told = (
         f"Bundle {new} failed: no-such-package-0q was not found in the package registry "
         "(No matching distribution found for no-such-package-0q). "
         f"Visitors still see bundle {old}."
     )
     assert task["code"] == 1 and task["output"][-1] == task["error"] == told
-    assert publisher.get(f"{url}/jobs").json()[0]["exit_code"] == 1
+    assert api.get(f"{url}/jobs").json()[0]["exit_code"] == 1
     assert told in owner.get("/").text and told in read_log(owner, own_echo)
     after = ask_echo(owner, own_echo)
     assert (after["version"], after["pid"]) == ("1", before["pid"])
-    deploy_bundle(publisher, own_echo, make_bundle())
+    deploy_bundle(api, own_echo, make_bundle())
     assert "failed:" not in owner.get("/").text
 
 
-def test_failure_goes_when_the_same_bundle_runs(publisher, owner, content):
+def test_failure_goes_when_the_same_bundle_runs(api, owner, content):
     """As when a variable was missing."""
     source = echo_source("1").replace('VERSION = "1"', 'VERSION = os.environ["WANTED"]')
-    deploy_bundle(publisher, content, make_bundle({"app.py": source}))
+    deploy_bundle(api, content, make_bundle({"app.py": source}))
     assert owner.get(content["content_url"]).status_code == 502
     assert "KeyError: &#39;WANTED&#39;" in owner.get("/").text
     url = f"content/{content['guid']}/environment"
-    publisher.patch(url, json=[{"name": "WANTED", "value": "2"}])
+    api.patch(url, json=[{"name": "WANTED", "value": "2"}])
     assert ask_echo(owner, content)["version"] == "2"
     assert "failed:" not in owner.get("/").text
 
 
-def test_failure_goes_when_the_same_bundle_is_deployed_again(publisher, owner, content):
-    bundle, _ = deploy_bundle(publisher, content, make_bundle(entrypoint="gone"))
+def test_failure_goes_when_the_same_bundle_is_deployed_again(api, owner, content):
+    bundle, _ = deploy_bundle(api, content, make_bundle(entrypoint="gone"))
     assert owner.get(content["content_url"]).status_code == 502
     assert "failed:" in owner.get("/").text
     url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": bundle}
-    follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
+    follow_task(api, api.post(url, json=deploy).json()["task_id"])
     assert "failed:" not in owner.get("/").text
 
 
-def test_old_bundle_that_is_active_again_keeps_its_process(publisher, owner, content):
-    old, _ = deploy_bundle(publisher, content, make_bundle())
-    deploy_bundle(publisher, content, make_bundle({"app.py": echo_source("2")}))
+def test_old_bundle_that_is_active_again_keeps_its_process(api, owner, content):
+    old, _ = deploy_bundle(api, content, make_bundle())
+    deploy_bundle(api, content, make_bundle({"app.py": echo_source("2")}))
     url, deploy = f"content/{content['guid']}/deploy", {"bundle_id": old}
-    follow_task(publisher, publisher.post(url, json=deploy).json()["task_id"])
+    follow_task(api, api.post(url, json=deploy).json()["task_id"])
     first, second = (ask_echo(owner, content) for _ in range(2))
     assert (first["version"], first["pid"]) == ("1", second["pid"])
 
 
 @pytest.mark.parametrize("what", ["bundle", "content"])
-def test_process_ends_with_its_bundle_or_content(publisher, owner, own_echo, what):
-    draft, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+def test_process_ends_with_its_bundle_or_content(api, owner, own_echo, what):
+    draft, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
     path = f"_bundle{draft}/" if what == "bundle" else ""
     process = psutil.Process(ask_echo(owner, own_echo, path)["pid"])
     url = f"content/{own_echo['guid']}"
-    deleted = publisher.delete(f"{url}/bundles/{draft}" if what == "bundle" else url)
+    deleted = api.delete(f"{url}/bundles/{draft}" if what == "bundle" else url)
     assert deleted.status_code == 204
     assert not process.is_running()
 
@@ -155,53 +155,51 @@ def slow(monkeypatch):
     slow.set()
 
 
-def start_deployment(publisher, content, bundle, **options):
+def start_deployment(api, content, bundle, **options):
     """Upload a bundle and start its deployment; return its id, and the id of the task."""
     url = f"content/{content['guid']}"
-    uploaded = publisher.post(f"{url}/bundles", content=bundle).json()["id"]
-    started = publisher.post(f"{url}/deploy", json={"bundle_id": uploaded, **options})
+    uploaded = api.post(f"{url}/bundles", content=bundle).json()["id"]
+    started = api.post(f"{url}/deploy", json={"bundle_id": uploaded, **options})
     return uploaded, started.json()["task_id"]
 
 
-def test_bundle_that_was_deployed_last_is_shown(publisher, owner, content, slow):
+def test_bundle_that_was_deployed_last_is_shown(api, owner, content, slow):
     """Whichever builds faster."""
-    older, task = start_deployment(publisher, content, make_bundle())
+    older, task = start_deployment(api, content, make_bundle())
     assert slow.started.wait(60)
-    newer, _ = deploy_bundle(publisher, content, make_bundle({"app.py": echo_source("2")}))
-    draft, _ = deploy_bundle(publisher, content, make_bundle(), activate=False)
+    newer, _ = deploy_bundle(api, content, make_bundle({"app.py": echo_source("2")}))
+    draft, _ = deploy_bundle(api, content, make_bundle(), activate=False)
     slow.set()
-    ended = follow_task(publisher, task)
+    ended = follow_task(api, task)
     told = f"Bundle {older} is built; one that was deployed after it is active."
     assert ended["code"] == 0 and ended["output"][-1] == told
-    assert publisher.get(f"content/{content['guid']}").json()["bundle_id"] == newer
+    assert api.get(f"content/{content['guid']}").json()["bundle_id"] == newer
     assert ask_echo(owner, content)["version"] == "2"
 
 
-def test_failed_bundle_leaves_the_one_before_it(publisher, owner, content, slow):
-    older, task = start_deployment(publisher, content, make_bundle())
+def test_failed_bundle_leaves_the_one_before_it(api, owner, content, slow):
+    older, task = start_deployment(api, content, make_bundle())
     assert slow.started.wait(60)
-    deploy_bundle(publisher, content, make_bundle({"requirements.txt": "./gone"}))
+    deploy_bundle(api, content, make_bundle({"requirements.txt": "./gone"}))
     slow.set()
-    assert follow_task(publisher, task)["code"] == 0
-    assert publisher.get(f"content/{content['guid']}").json()["bundle_id"] == older
+    assert follow_task(api, task)["code"] == 0
+    assert api.get(f"content/{content['guid']}").json()["bundle_id"] == older
 
 
 @pytest.mark.parametrize("what", ["bundle", "content"])
 @pytest.mark.parametrize("built", [False, True])
-def test_deletion_while_it_is_built_ends_the_task(
-    server, publisher, owner, content, slow, what, built
-):
+def test_deletion_while_it_is_built_ends_the_task(server, api, owner, content, slow, what, built):
     slow.built = built
     bundle = make_bundle({"requirements.txt": "-r more.txt", "more.txt": ""})
-    bundle, task = start_deployment(publisher, content, bundle)
+    bundle, task = start_deployment(api, content, bundle)
     assert slow.started.wait(60)
     url = f"content/{content['guid']}"
-    deleted = publisher.delete(url if what == "content" else f"{url}/bundles/{bundle}")
+    deleted = api.delete(url if what == "content" else f"{url}/bundles/{bundle}")
     assert deleted.status_code == 204
     slow.set()
-    ended = follow_task(publisher, task)
+    ended = follow_task(api, task)
     assert (ended["code"], ended["error"]) == (1, f"Bundle {bundle} failed: It has been deleted.")
-    assert publisher.get(url).status_code == (404 if what == "content" else 200)
+    assert api.get(url).status_code == (404 if what == "content" else 200)
     assert owner.get("/").status_code == 200
     assert not list(server.directory.rglob(f"{content['guid']}/{bundle}"))
     assert (server.directory / content["guid"]).exists() is (what == "bundle")
@@ -215,18 +213,18 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("told", "error"), ERRORS.items(), ids=ERRORS)
-def test_any_exception_ends_the_task(publisher, content, slow, told, error):
+def test_any_exception_ends_the_task(api, content, slow, told, error):
     slow.error = error
     slow.set()
-    bundle, task = deploy_bundle(publisher, content, make_bundle())
+    bundle, task = deploy_bundle(api, content, make_bundle())
     assert task["code"] == 1
     assert task["error"] == task["output"][-1] == f"Bundle {bundle} failed: {told}."
 
 
-def test_log_of_a_build_has_the_lines_that_publishers_wait_for(publisher, content):
+def test_log_of_a_build_has_the_lines_that_publishers_wait_for(api, content):
     """posit-dev/publisher#793 has them; Posit Publisher's deployProgress.ts reads the last."""
-    _, task = deploy_bundle(publisher, content, make_bundle())
-    version = publisher.get(f"content/{content['guid']}").json()["py_version"]
+    _, task = deploy_bundle(api, content, make_bundle())
+    version = api.get(f"content/{content['guid']}").json()["py_version"]
     wanted = [
         r"Building (.* application|.* API|Jupyter notebook).*",
         rf"Bundle requested Python version 3\.11\.0; using /.* from Local which has version {version}",

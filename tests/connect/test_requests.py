@@ -15,9 +15,9 @@ from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bund
 pytestmark = pytest.mark.local
 
 
-def test_both_mounts_lead_to_one_content(publisher, owner, own_echo):
+def test_both_mounts_lead_to_one_content(api, owner, own_echo):
     url = f"content/{own_echo['guid']}/vanity"
-    assert publisher.put(url, json={"path": "/team/echo/"}).status_code == 200
+    assert api.put(url, json={"path": "/team/echo/"}).status_code == 200
     mount = f"/content/{own_echo['guid']}"
     told = [owner.get(f"{m}/a").json() for m in (mount, "/team/echo") * 2]
     assert [t["environ"]["SCRIPT_NAME"] for t in told] == [mount, "/team/echo"] * 2
@@ -27,7 +27,7 @@ def test_both_mounts_lead_to_one_content(publisher, owner, own_echo):
     assert (moved.status_code, moved.headers["location"]) == (307, "/team/echo/?a=b")
     for other in ("/team/echoes/", "/team/", f"{mount}x/", f"{mount}-/"):
         assert owner.get(other).status_code == 404, other
-    publisher.delete(f"content/{own_echo['guid']}")
+    api.delete(f"content/{own_echo['guid']}")
     assert owner.get("/team/echo/").status_code == 404
 
 
@@ -35,10 +35,10 @@ def test_app_is_told_the_public_address(environments):
     """As behind a proxy with TLS; a client cannot change it. bjoern's scheme is always http."""
     with LocalConnect(environments=environments, address="https://connect.example/") as server:
         server_url, server.url = server.url, f"http://127.0.0.1:{server.port}"
-        with key_client(server, "admin") as owner, key_client(server, "admin") as publisher:
-            publisher.base_url = f"{server.url}/__api__/v1/"
-            content = publisher.post("content", json={"name": "behind"}).json()
-            deploy_bundle(publisher, content, make_bundle())
+        with key_client(server, "admin") as owner, key_client(server, "admin") as api:
+            api.base_url = f"{server.url}/__api__/v1/"
+            content = api.post("content", json={"name": "behind"}).json()
+            deploy_bundle(api, content, make_bundle())
             mount = f"/content/{content['guid']}"
             names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
             names += ("X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Forwarded-For")
@@ -192,10 +192,10 @@ def test_cookie_of_an_app_is_for_its_mount(echo, answer, sent, got):
 
 
 def test_app_is_told_the_mount_of_the_request_and_its_cookies_are_for_it(
-    server, publisher, owner, own_echo
+    server, api, owner, own_echo
 ):
-    publisher.put(f"content/{own_echo['guid']}/vanity", json={"path": "/team/cookies"})
-    draft, _ = deploy_bundle(publisher, own_echo, make_bundle(), activate=False)
+    api.put(f"content/{own_echo['guid']}/vanity", json={"path": "/team/cookies"})
+    draft, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
     query = quote(json.dumps(["200 OK", [["Set-Cookie", "a=1; Path=/"]]]))
     own = f"/content/{own_echo['guid']}"
     for mount in (own, f"{own}/_bundle{draft}", "/team/cookies"):

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from flask import Flask
 
-from shared.connect import api
+from shared.connect.api import blueprint
 from shared.connect.server import LocalConnect
 from tests.connect.support import deploy_bundle, make_bundle, problem
 
@@ -22,7 +22,7 @@ OPEN = {
 def rules():
     """The method and the path of each operation that concerns one content."""
     app = Flask(__name__)
-    app.register_blueprint(api.blueprint)
+    app.register_blueprint(blueprint)
     for rule in app.url_map.iter_rules():
         if "<content>" in rule.rule or "<number>" in rule.rule:
             for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
@@ -30,20 +30,20 @@ def rules():
 
 
 @pytest.fixture(scope="module")
-def shared(publisher):
+def shared(api):
     """A content that all users may see, with a bundle, jobs and a vanity path."""
-    content = publisher.post("content", json={"access_type": "logged_in"}).json()
-    bundle, _ = deploy_bundle(publisher, content, make_bundle())
-    publisher.get(content["content_url"])
+    content = api.post("content", json={"access_type": "logged_in"}).json()
+    bundle, _ = deploy_bundle(api, content, make_bundle())
+    api.get(content["content_url"])
     url = f"content/{content['guid']}"
-    publisher.put(f"{url}/vanity", json={"path": "rights"})
+    api.put(f"{url}/vanity", json={"path": "rights"})
     parts = {"<content>": content["guid"], "<number>": content["id"], "<bundle>": bundle}
-    yield parts | {"<job>": publisher.get(f"{url}/jobs").json()[0]["key"]}
-    publisher.delete(url)
+    yield parts | {"<job>": api.get(f"{url}/jobs").json()[0]["key"]}
+    api.delete(url)
 
 
 @pytest.mark.parametrize(("method", "rule"), list(rules()))
-def test_viewer_may_use_no_operation_but_two(server, publisher, viewer, shared, method, rule):
+def test_viewer_may_use_no_operation_but_two(server, api, viewer, shared, method, rule):
     path = re.sub("<[^>]+>", lambda part: shared[part[0]], rule)
     answer = viewer.request(method, f"/__api__{path}", json={})
     if (method, rule) in OPEN:
@@ -53,9 +53,9 @@ def test_viewer_may_use_no_operation_but_two(server, publisher, viewer, shared, 
         told = "josé may not do this: only admin may, who owns the content."
         assert answer.json()["error"] == told
     content = f"content/{shared['<content>']}"
-    publisher.patch(content, json={"access_type": "acl"})
+    api.patch(content, json={"access_type": "acl"})
     answer = viewer.request(method, f"/__api__{path}", json={})
-    publisher.patch(content, json={"access_type": "logged_in"})
+    api.patch(content, json={"access_type": "logged_in"})
     assert problem(answer) == (403, 19)
     assert answer.json()["error"] == "josé may not see this content of admin."
 
@@ -80,9 +80,9 @@ def test_session_signs_in_to_content_only(server, stranger, viewer, shared):
     assert stranger.get(f"/content/{shared['<content>']}/", headers=wrong).status_code == 401
 
 
-def test_connects_own_header_wins(viewer, publisher):
+def test_connects_own_header_wins(viewer, api):
     """As the user guide says; an app may need the other."""
-    for first, second, name in ((viewer, publisher, "josé"), (publisher, viewer, "admin")):
+    for first, second, name in ((viewer, api, "josé"), (api, viewer, "admin")):
         keys = [client.headers["Authorization"] for client in (first, second)]
         headers = dict(zip(("X-RSC-Authorization", "Authorization"), keys, strict=True))
         assert viewer.get("/__api__/v1/user", headers=headers).json()["username"] == name

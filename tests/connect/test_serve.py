@@ -183,10 +183,10 @@ def test_options_of_the_server(start, environments):
     roles = [user["user_role"] for user in users.values()]
     assert roles == ["administrator", "viewer", "viewer"]
     headers = {"Authorization": "Key the-key"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
-        content = publisher.post("content", json={"name": "echo"}).json()
-        deploy_bundle(publisher, content, make_bundle())
-        first, second, third = (ask_echo(publisher, content) for _ in range(3))
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as api:
+        content = api.post("content", json={"name": "echo"}).json()
+        deploy_bundle(api, content, make_bundle())
+        first, second, third = (ask_echo(api, content) for _ in range(3))
     assert first["pid"] == third["pid"] != second["pid"]
     assert users["admin"]["guid"] in first["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
 
@@ -217,13 +217,13 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     process = start(*SERVER, "--environments", environments)
     url = re.search(r"http://\S+/", until(process, "Ctrl-C"))[0] + "__api__/v1/"
     headers = {"Authorization": "Key the-key"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as publisher:
-        echo = publisher.post("content", json={"name": "echo"}).json()
-        deploy_bundle(publisher, echo, make_bundle())
-        running = ask_echo(publisher, echo)["pid"]
-        slow = publisher.post("content", json={"name": "slow"}).json()["guid"]
-        bundle_id = publisher.post(f"content/{slow}/bundles", content=bundle).json()["id"]
-        publisher.post(f"content/{slow}/deploy", json={"bundle_id": bundle_id})
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as api:
+        echo = api.post("content", json={"name": "echo"}).json()
+        deploy_bundle(api, echo, make_bundle())
+        running = ask_echo(api, echo)["pid"]
+        slow = api.post("content", json={"name": "slow"}).json()["guid"]
+        bundle_id = api.post(f"content/{slow}/bundles", content=bundle).json()["id"]
+        api.post(f"content/{slow}/deploy", json={"bundle_id": bundle_id})
     building = int((tmp_path / "building").read_text(encoding="ascii"))
     children = descendants(process)
     assert {running, building} <= {child.pid for child in children}

@@ -48,12 +48,12 @@ def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
 def test_nothing_starts_while_the_server_stops(environments):
     with (
         LocalConnect(environments=environments) as server,
-        key_client(server, "admin", "/__api__/v1/") as publisher,
+        key_client(server, "admin", "/__api__/v1/") as api,
     ):
-        content = publisher.post("content", json={"name": "echo"}).json()
-        deploy_bundle(publisher, content, make_bundle())
+        content = api.post("content", json={"name": "echo"}).json()
+        deploy_bundle(api, content, make_bundle())
         server.contents.processes.close()
-        late = publisher.get(content["content_url"])
+        late = api.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 
 
@@ -69,15 +69,15 @@ def test_stopping_during_requests_leaves_and_prints_nothing(
     hanging_uv.write_text(f"#!/bin/sh\necho >> {fifos['asked']}\nsleep 600\n", encoding="utf-8")
     hanging_uv.chmod(0o700)
     with LocalConnect(environments=environments, processes=2) as server:
-        with key_client(server, "admin", "/__api__/v1/") as publisher:
-            content = publisher.post("content", json={"name": "echo"}).json()
-            deploy_bundle(publisher, content, make_bundle())
+        with key_client(server, "admin", "/__api__/v1/") as api:
+            content = api.post("content", json={"name": "echo"}).json()
+            deploy_bundle(api, content, make_bundle())
             monkeypatch.setattr(building, "UV", str(hanging_uv))
-            other = publisher.post("content", json={"name": "other"}).json()
+            other = api.post("content", json={"name": "other"}).json()
             bundle = make_bundle({"requirements.txt": "other"})
-            bundle = publisher.post(f"content/{other['guid']}/bundles", content=bundle).json()
+            bundle = api.post(f"content/{other['guid']}/bundles", content=bundle).json()
             deploy = {"bundle_id": bundle["id"]}
-            task = publisher.post(f"content/{other['guid']}/deploy", json=deploy).json()["task_id"]
+            task = api.post(f"content/{other['guid']}/deploy", json=deploy).json()["task_id"]
         app = f"/content/{content['guid']}"
         paths = [
             "/__api__/v1/server_settings/python",

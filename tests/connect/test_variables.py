@@ -8,7 +8,7 @@ import pytest
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 
-def test_app_has_the_variables_of_connect(server, publisher, owner, own_echo):
+def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
     told = ask_echo(owner, own_echo)
     variables = told["variables"]
     assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
@@ -16,13 +16,13 @@ def test_app_has_the_variables_of_connect(server, publisher, owner, own_echo):
     assert variables["CONNECT_SERVER"] == f"{server.url}/"
     assert variables["LANG"] == "C.UTF-8"
     assert variables["USER"] == variables["LOGNAME"]
-    job = publisher.get(f"content/{own_echo['guid']}/jobs").json()[0]
+    job = api.get(f"content/{own_echo['guid']}/jobs").json()[0]
     assert variables["CONNECT_CONTENT_JOB_KEY"] == job["key"]  # posit-dev/commons, R/tracing.R
     assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     user = owner.get("/__api__/v1/user").json()
     assert owner.get("/__api__/v1/user", headers=key).json() == user
-    publisher.delete(f"content/{own_echo['guid']}")
+    api.delete(f"content/{own_echo['guid']}")
     assert owner.get("/__api__/v1/user", headers=key).status_code == 401
 
 
@@ -39,19 +39,19 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
 
 
 @pytest.mark.local
-def test_variables_of_a_content_win(publisher, owner, own_echo):
+def test_variables_of_a_content_win(api, owner, own_echo):
     """Over those of the server and of Connect."""
     wanted = {"HOME": "/nowhere", "LANG": "C", "USER": "ada", "POSIT_PRODUCT": "none"}
     wanted |= {"CONNECT_SERVER": "http://other.example/", "CONNECT_API_KEY": "its-own"}
     values = [{"name": name, "value": value} for name, value in wanted.items()]
-    publisher.patch(f"content/{own_echo['guid']}/environment", json=values)
+    api.patch(f"content/{own_echo['guid']}/environment", json=values)
     assert wanted.items() <= ask_echo(owner, own_echo)["variables"].items()
 
 
 @pytest.mark.local
-def test_build_of_a_package_does_not_see_the_servers_key(publisher, content, monkeypatch):
+def test_build_of_a_package_does_not_see_the_servers_key(api, content, monkeypatch):
     monkeypatch.setenv("CONNECT_API_KEY", "the-key")
     setup = "import os\nraise SystemExit(f'built with {sorted(os.environ.items())}')\n"
     files = {"requirements.txt": "./package", "package/setup.py": setup}
-    _, task = deploy_bundle(publisher, content, make_bundle(files))
+    _, task = deploy_bundle(api, content, make_bundle(files))
     assert "built with" in task["error"] and "the-key" not in str(task)

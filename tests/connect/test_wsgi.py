@@ -15,12 +15,12 @@ WSGI_APP = Path(__file__).with_name("wsgi_app.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def app(publisher):
+def app(api):
     """A content item with an app that answers as the path says."""
-    content = publisher.post("content", json={"name": unique("wsgi")}).json()
-    deploy_bundle(publisher, content, make_bundle({"app.py": WSGI_APP}))
+    content = api.post("content", json={"name": unique("wsgi")}).json()
+    deploy_bundle(api, content, make_bundle({"app.py": WSGI_APP}))
     yield content
-    publisher.delete(f"content/{content['guid']}")
+    api.delete(f"content/{content['guid']}")
 
 
 @pytest.fixture
@@ -210,11 +210,11 @@ def test_thread_that_goes_on_does_not_keep_an_app_that_ends_itself(owner, app, a
 def test_several_processes_are_told_to_the_app(environments):
     with (
         LocalConnect(environments=environments, processes=2) as server,
-        key_client(server, "admin", "/__api__/v1/") as publisher,
+        key_client(server, "admin", "/__api__/v1/") as api,
     ):
-        content = publisher.post("content", json={"name": "two"}).json()
-        deploy_bundle(publisher, content, make_bundle({"app.py": WSGI_APP}))
-        assert publisher.get(f"{content['content_url']}environ").text.startswith("[False, True,")
+        content = api.post("content", json={"name": "two"}).json()
+        deploy_bundle(api, content, make_bundle({"app.py": WSGI_APP}))
+        assert api.get(f"{content['content_url']}environ").text.startswith("[False, True,")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from shared.harness.readme import commands
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Of a local Connect, besides `admin`, with their groups.
 USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]
-Publish = Callable[[Example], dict[str, str]]
+Deploy = Callable[[Example], dict[str, str]]
 
 
 class Unusable(Exception):
@@ -30,12 +30,12 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Publication:
+class Server:
     """A server, how to deploy to it, and what its visitors need."""
 
-    server: str  # its URL for publishers
+    url: str  # for those who deploy
     key: str
-    publish: Publish
+    deploy: Deploy
     trust: ssl.SSLContext | bool = True  # httpx's `verify`
     fingerprint: str | None = None  # of a certificate that a browser does not know
 
@@ -69,7 +69,7 @@ def named_key() -> str:
 
 
 @contextmanager
-def publication(place: str) -> Iterator[Publication]:
+def server_at(place: str) -> Iterator[Server]:
     """Give the named server, or else a local Connect.
 
     place: `deployed`; `tls` for visitors who come through a proxy with TLS; `processes` for three
@@ -77,8 +77,8 @@ def publication(place: str) -> Iterator[Publication]:
     """
     if NAMED_SERVER:
         key = named_key()
-        with publishing(NAMED_SERVER, key) as publish:
-            yield Publication(NAMED_SERVER, key, publish)
+        with deploying(NAMED_SERVER, key) as deploy:
+            yield Server(NAMED_SERVER, key, deploy)
         return
     options = {"environments": kept_environments(), "links": links(), "users": USERS}
     with ExitStack() as stack:
@@ -95,20 +95,20 @@ def publication(place: str) -> Iterator[Publication]:
         if place == "tls":
             proxy.pass_on_to(connect.port)
         url = f"http://127.0.0.1:{connect.port}"
-        publish = stack.enter_context(publishing(url, connect.api_key))
-        yield Publication(url, connect.api_key, publish, **trusted)
+        deploy = stack.enter_context(deploying(url, connect.api_key))
+        yield Server(url, connect.api_key, deploy, **trusted)
 
 
 @contextmanager
-def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publish]:
-    """Give `publish(example)`, which returns the base URL of its content at each mount.
+def deploying(url: str, key: str, open_to_all: bool = False) -> Iterator[Deploy]:
+    """Give `deploy(example)`, which returns the base URL of its content at each mount.
 
     open_to_all: visitors need no key; by default content answers its owner only.
-    Each example is deployed once, and deleted when the context ends. `publish` raises ClientError
+    Each example is deployed once, and deleted when the context ends. `deploy` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
-    add, *deploy = [shlex.split(command)[1:] for command in commands("Deploy")]
+    add, *known = [shlex.split(command)[1:] for command in commands("Deploy")]
     headers = {"Authorization": f"Key {key}"}
     with (
         httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
@@ -119,8 +119,8 @@ def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publis
         client.run(*add)
 
         @functools.cache
-        def publish(example: Example) -> dict[str, str]:
-            [command] = (c for c in deploy if c[-1] == f"./{example.directory}/")
+        def deploy(example: Example) -> dict[str, str]:
+            [command] = (c for c in known if c[-1] == f"./{example.directory}/")
             try:
                 printed = client.run(*command)
             except ClientError as error:
@@ -138,7 +138,7 @@ def publishing(url: str, key: str, open_to_all: bool = False) -> Iterator[Publis
             content = api.get(guid).json()["content_url"].rstrip("/")
             return {"content": content, "vanity": content.replace(f"/content/{guid}", path)}
 
-        yield publish
+        yield deploy
 
 
 def newest_log(api: httpx.Client, guid: str) -> str:
