@@ -7,7 +7,7 @@ import shlex
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -80,23 +80,27 @@ def server_at(place: str) -> Iterator[Server]:
         with deploying(NAMED_SERVER, key) as deploy:
             yield Server(NAMED_SERVER, key, deploy)
         return
-    options = {"environments": kept_environments(), "links": links(), "users": USERS}
     with ExitStack() as stack:
-        trusted = {}
-        if place == "processes":
-            options["processes"] = 3
+        proxy = None
         if place == "tls":
             from shared.harness.tls import tls_proxy  # needs what only the console tests install
 
             proxy = stack.enter_context(tls_proxy())
-            options["address"] = proxy.url
-            trusted = {"trust": proxy.trust, "fingerprint": proxy.fingerprint}
-        connect = stack.enter_context(LocalConnect(**options))
-        if place == "tls":
-            proxy.pass_on_to(connect.port)
+        connect = LocalConnect(
+            address=proxy.url if proxy else None,
+            environments=kept_environments(),
+            links=links(),
+            users=USERS,
+            processes=3 if place == "processes" else 1,
+        )
+        stack.enter_context(connect)
         url = f"http://127.0.0.1:{connect.port}"
         deploy = stack.enter_context(deploying(url, connect.api_key))
-        yield Server(url, connect.api_key, deploy, **trusted)
+        server = Server(url, connect.api_key, deploy)
+        if proxy:
+            proxy.pass_on_to(connect.port)
+            server = replace(server, trust=proxy.trust, fingerprint=proxy.fingerprint)
+        yield server
 
 
 @contextmanager
