@@ -201,8 +201,8 @@ def place(request, example, pytestconfig):
         try:
             yield request.getfixturevalue("server").deploy(example)
         except ClientError as error:
-            told = f"{example.directory} cannot be deployed: {error}\n{error.output}"
-            pytest.exit(told, returncode=1)
+            message = f"{example.directory} cannot be deployed: {error}\n{error.output}"
+            pytest.exit(message, returncode=1)
 
 
 @pytest.fixture(scope="session")

@@ -61,8 +61,8 @@ class Bundle:
         except BaseException:
             self.remove_files()
             raise
-        told = {key: metadata.get(key) for key in ORIGIN}
-        self.metadata = told | {f"archive_{name}": s.hexdigest() for name, s in sums.items()}
+        origin = {key: metadata.get(key) for key in ORIGIN}
+        self.metadata = origin | {f"archive_{name}": s.hexdigest() for name, s in sums.items()}
 
     @property
     def state(self) -> str:
@@ -104,26 +104,26 @@ def unpack(archive: BinaryIO, directory: Path) -> Manifest:
         reason = getattr(error, "strerror", None) or error
         if member and getattr(error, "errno", None):
             reason = f"{member.name[:200]!r}: {reason}"
-        told = f"The bundle cannot be unpacked: {reason}."
-        raise ConnectError(Problem.BAD_ARCHIVE, told) from None
+        message = f"The bundle cannot be unpacked: {reason}."
+        raise ConnectError(Problem.BAD_ARCHIVE, message) from None
     if PurePosixPath("manifest.json") not in names:
         below = min((str(name) for name in names if name.name == "manifest.json"), default=None)
-        told = "The bundle has no manifest.json"
+        message = "The bundle has no manifest.json"
         if below:
-            told += f" at its top, only {below!r}: archive what is in the directory, without it"
-        raise ConnectError(Problem.BAD_MANIFEST, f"{told}.")
+            message += f" at its top, only {below!r}: archive what is in the directory, without it"
+        raise ConnectError(Problem.BAD_MANIFEST, f"{message}.")
     return Manifest.read(directory)
 
 
 def write(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
     """Write a member of an archive; raises ValueError unless it is a file below the directory."""
-    name, told = PurePosixPath(member.name), repr(member.name[:200])
+    name, shown = PurePosixPath(member.name), repr(member.name[:200])
     if name.is_absolute() or ".." in name.parts:
-        raise ValueError(f"{told} leads out of it")
+        raise ValueError(f"{shown} leads out of it")
     if member.issym() or member.islnk():
-        raise ValueError(f"{told} is a link: replace it with the file itself")
+        raise ValueError(f"{shown} is a link: replace it with the file itself")
     if not (member.isreg() or member.isdir()):
-        raise ValueError(f"{told} is neither a file nor a directory")
+        raise ValueError(f"{shown} is neither a file nor a directory")
     path = directory / name
     (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
     if source := tar.extractfile(member):  # None for a directory

@@ -150,8 +150,8 @@ class Content:
         except BadGateway as error:
             if isinstance(error, NotStarted):
                 bundle.failure = error.description
-            told = f"{error.description.rstrip('.')}. Its log: {self.log}"
-            raise BadGateway(told) from None
+            message = f"{error.description.rstrip('.')}. Its log: {self.log}"
+            raise BadGateway(message) from None
 
 
 class Contents:
@@ -307,14 +307,14 @@ class Contents:
             raise NotFound("The bundle is not built yet.")
         python = bundle.environment.python
         job = content.start_job(PROCESS, bundle)
-        told = {
+        given = {
             "CONNECT_SERVER": f"{self.url}/",
             "CONNECT_CONTENT_GUID": content.guid,
             "CONNECT_CONTENT_JOB_KEY": job.key,  # posit-dev/commons, R/tracing.R
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        entrypoint, env = bundle.manifest.entrypoint, variables(python, told)
+        entrypoint, env = bundle.manifest.entrypoint, variables(python, given)
         size = self.processes_each
         return App(self.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
 

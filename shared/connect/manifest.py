@@ -40,8 +40,8 @@ class Manifest:
         try:
             Version(manifest.version)
         except InvalidVersion:
-            told = f"manifest.json: python.version {manifest.version!r} is not a version."
-            raise bad_manifest(told) from None
+            message = f"manifest.json: python.version {manifest.version!r} is not a version."
+            raise bad_manifest(message) from None
         try:
             SpecifierSet(manifest.requires)
         except InvalidSpecifier:
@@ -52,8 +52,8 @@ class Manifest:
         file = PurePosixPath(manifest.requirements)
         inside = not file.is_absolute() and ".." not in file.parts
         if not (inside and (directory / file).is_file()):
-            told = f"manifest.json names {str(file)!r} as requirements file (package_file)"
-            raise bad_manifest(f"{told}, which is not a file in the bundle.")
+            message = f"manifest.json names {str(file)!r} as requirements file (package_file)"
+            raise bad_manifest(f"{message}, which is not a file in the bundle.")
         return manifest
 
 
@@ -69,5 +69,5 @@ def text_at(data: object, *keys: str, default: str | None = None) -> str:
     return text
 
 
-def bad_manifest(told: str) -> ConnectError:
-    return ConnectError(Problem.BAD_MANIFEST, told)
+def bad_manifest(message: str) -> ConnectError:
+    return ConnectError(Problem.BAD_MANIFEST, message)

@@ -21,8 +21,8 @@ class ClientError(Exception):
     """The client failed: what the server told it, or its last line; in `output`, all it printed."""
 
     def __init__(self, output: str) -> None:
-        told = re.findall(r"^Error from Connect server: (.+)", output, re.MULTILINE)
-        super().__init__(told[-1] if told else output.strip().rpartition("\n")[2])
+        errors = re.findall(r"^Error from Connect server: (.+)", output, re.MULTILINE)
+        super().__init__(errors[-1] if errors else output.strip().rpartition("\n")[2])
         self.output = output
 
 

@@ -52,11 +52,11 @@ class Recipe:
         for command, answer in self.requests:
             own = GREETINGS.sub(self._own_url, command) if self.page == SHARED else command
             try:
-                told = curl(own.replace("http://127.0.0.1:5000", url), copy)
+                answered = curl(own.replace("http://127.0.0.1:5000", url), copy)
             except (CurlError, OSError) as error:
                 raise RecipeError(f"{self.title}: {error}") from None
-            if not agree(answer, told):
-                raise RecipeError(f"{self.title}: {own}\nanswers {told!r}\nnot     {answer!r}")
+            if not agree(answer, answered):
+                raise RecipeError(f"{self.title}: {own}\nanswers {answered!r}\nnot     {answer!r}")
 
     def _own_url(self, shown: re.Match[str]) -> str:
         """Turn the URL of the list or of an item, as RECIPES.md shows it, into the example's."""
@@ -108,12 +108,12 @@ def edit(text: str, how: str, where: str, code: str) -> str:
     return f"{text[:end].rstrip()}\n\n{code}\n\n{text[end:]}"
 
 
-def agree(shown: str, told: str) -> bool:
+def agree(shown: str, answered: str) -> bool:
     """Whether an answer is what a page shows: equal JSON, or the text but for parts like `...`."""
     try:
-        return json.loads(shown) == json.loads(told)
+        return json.loads(shown) == json.loads(answered)
     except ValueError:
-        return doctest.OutputChecker().check_output(shown, f"{told.strip()}\n", FLAGS)
+        return doctest.OutputChecker().check_output(shown, f"{answered.strip()}\n", FLAGS)
 
 
 def recipes_for(example: Example) -> dict[str, Recipe]:

@@ -126,10 +126,10 @@ def ask_echo(client, content, path="", **options):
 def problem(response):
     """The status and the code of a refusal, which has a line that says why."""
     request = f"{response.request.method} {response.request.url.raw_path.decode()}"
-    told = f"{request} got {response.status_code}: {response.text[:200]}"
-    assert response.is_error and response.headers["Content-Type"] == "application/json", told
+    message = f"{request} got {response.status_code}: {response.text[:200]}"
+    assert response.is_error and response.headers["Content-Type"] == "application/json", message
     error = response.json()["error"]
-    assert error and "\n" not in error, told
+    assert error and "\n" not in error, message
     return response.status_code, response.json()["code"]
 
 

@@ -35,7 +35,7 @@ for resource in (settings, users, content, vanities, bundles, jobs):
 @open_to("all")
 def others(path):
     if not CONNECTS.match(path):
-        told = f"There is no operation {request.method} {quoted(request.path)}."
-        raise ConnectError(Problem.NO_OPERATION, told)
+        message = f"There is no operation {request.method} {quoted(request.path)}."
+        raise ConnectError(Problem.NO_OPERATION, message)
     need_key()
     not_implemented(f"{request.method} {quoted(request.path)}")

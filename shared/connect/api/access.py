@@ -59,7 +59,7 @@ def check_access(content: Content) -> None:
     """Raise HTTPException unless the user may use the request's operation on a content."""
     user, owner = g.user, content.owner
     if not content.may_be_seen_by(user):
-        told = f"{user.name} may not see this content of {owner.name}."
-        raise ConnectError(Problem.NO_VIEW, told)
+        message = f"{user.name} may not see this content of {owner.name}."
+        raise ConnectError(Problem.NO_VIEW, message)
     if user is not owner and not is_open_to("viewers"):
         abort(403, f"{user.name} may not do this: only {owner.name} may, who owns the content.")

@@ -110,8 +110,8 @@ def included() -> set[str]:
     """What the request's query includes in the records of content; raises ConnectError."""
     include = set(filter(None, request.args.get("include", "").split(",")))
     if not include <= INCLUDES:
-        told = f"include takes only {', '.join(sorted(INCLUDES))} here."
-        raise ConnectError(Problem.BAD_INCLUDE, told)
+        message = f"include takes only {', '.join(sorted(INCLUDES))} here."
+        raise ConnectError(Problem.BAD_INCLUDE, message)
     return include
 
 
@@ -139,11 +139,11 @@ def texts_of(body: dict) -> dict[str, str | None]:
     if texts.get("description") == "":
         changes["description"] = ""
     if not re.fullmatch(r"[\w.-]{3,64}", changes.get("name") or "its", re.ASCII):
-        told = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
-        raise ConnectError(Problem.BAD_NAME, told)
+        message = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
+        raise ConnectError(Problem.BAD_NAME, message)
     if changes.get("access_type", "acl") not in ACCESS_TYPES:
-        told = f"access_type is not {', '.join(ACCESS_TYPES)}."
-        raise ConnectError(Problem.BAD_ACCESS_TYPE, told)
+        message = f"access_type is not {', '.join(ACCESS_TYPES)}."
+        raise ConnectError(Problem.BAD_ACCESS_TYPE, message)
     if not 3 <= len(changes.get("title") or "its") <= 1024:
         raise ConnectError(Problem.BAD_TITLE, "title is not 3 to 1024 characters.")
     if len(changes.get("description") or "") > 4096:
@@ -186,13 +186,13 @@ def variables() -> dict[str, str | None]:
             raise ConnectError(Problem.VARIABLE_TWICE, f"{quoted(name)} comes twice.")
         # No process can have them: rsconnect-python#229.
         if "=" in name or "\0" in name:
-            told = f"The name of a variable has '=' or NUL: {quoted(name)}."
-            raise ConnectError(Problem.BAD_PARAMETER, told)
+            message = f"The name of a variable has '=' or NUL: {quoted(name)}."
+            raise ConnectError(Problem.BAD_PARAMETER, message)
         if "\0" in (value or ""):
             raise ConnectError(Problem.BAD_PARAMETER, f"The value of {quoted(name)} has NUL.")
         if len(f"{name}={value}".encode()) >= MOST_VARIABLE:
-            told = f"{quoted(name)} is over 128 KiB, more than a process takes."
-            raise ConnectError(Problem.BAD_PARAMETER, told)
+            message = f"{quoted(name)} is over 128 KiB, more than a process takes."
+            raise ConnectError(Problem.BAD_PARAMETER, message)
         values[name] = value
     return values
 

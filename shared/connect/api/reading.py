@@ -66,8 +66,8 @@ def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int
     except ValueError:
         number = least - 1
     if not least <= number <= most:
-        told = f"{argument} is not a number from {least} to {most}."
-        raise ConnectError(Problem.BAD_PARAMETER, told)
+        message = f"{argument} is not a number from {least} to {most}."
+        raise ConnectError(Problem.BAD_PARAMETER, message)
     return number
 
 

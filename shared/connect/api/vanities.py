@@ -33,11 +33,11 @@ def vanity_record(content: Content) -> dict:
 def check_path(path: str) -> None:
     """Raise ConnectError unless a path can be a vanity path."""
     if FORBIDDEN.match(path):
-        told = f"The vanity path {quoted(path)} is reserved for the server."
-        raise ConnectError(Problem.VANITY_FORBIDDEN, told)
+        message = f"The vanity path {quoted(path)} is reserved for the server."
+        raise ConnectError(Problem.VANITY_FORBIDDEN, message)
     if not PATH.fullmatch(path):
-        told = f"The vanity path {quoted(path)} has more than letters, digits, '-', '_' and '/'."
-        raise ConnectError(Problem.BAD_PARAMETER, told)
+        message = f"The vanity path {quoted(path)} has more than letters, digits, '-', '_' and '/'."
+        raise ConnectError(Problem.BAD_PARAMETER, message)
 
 
 @blueprint.get("/v1/vanities")
@@ -67,8 +67,8 @@ def set_vanity(content):
         if force and path == other.vanity:
             other.vanity = None
         elif below(path, other.vanity) or below(other.vanity, path):
-            told = f"The vanity path {path} conflicts with {other.vanity}."
-            raise ConnectError(Problem.VANITY_IN_USE, told)
+            message = f"The vanity path {path} conflicts with {other.vanity}."
+            raise ConnectError(Problem.VANITY_IN_USE, message)
     content.vanity, content.vanity_created = path, now()
     return vanity_record(content)
 

@@ -33,10 +33,10 @@ class NotStarted(BadGateway):
     """Why an app did not start, in one line."""
 
 
-def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
+def variables(python: Path, given: dict[str, str]) -> dict[str, str]:
     """Return the environment variables of an app.
 
-    python: of its environment, whose programs come first; told: about the server and the content,
+    python: of its environment, whose programs come first; given: about the server and the content,
     and those that came with -E, which win.
     """
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -49,7 +49,7 @@ def variables(python: Path, told: dict[str, str]) -> dict[str, str]:
         # The names that Posit's SDK reads.
         "POSIT_PRODUCT": "CONNECT",
         "RSTUDIO_PRODUCT": "CONNECT",
-        **told,
+        **given,
     }
 
 
@@ -135,18 +135,18 @@ class App:
         copiers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
         for copier in copiers:
             copier.start()
-        told = b""
+        line = b""
         # The runner ends by itself in time, except one that is stopped.
         if wait([self._control], START_SECONDS + SPARE_SECONDS):
             # Not buffered: `alive` looks for what comes next. An error: it did not even run.
             with contextlib.suppress(OSError):
-                told = self._control.makefile("rb", buffering=0).readline()
-        word, _, text = told.decode().rstrip("\n").partition(" ")
+                line = self._control.makefile("rb", buffering=0).readline()
+        word, _, text = line.decode().rstrip("\n").partition(" ")
         if word == "listens":
             job.pid, port = map(int, text.split())
             job.add(f"Process {job.pid} started.")
             self._port.set_result(port)
-        elif not told and time.monotonic() - self._began >= START_SECONDS:
+        elif not line and time.monotonic() - self._began >= START_SECONDS:
             self._late = True
             self._stopped = True
             self._processes.end(process)
@@ -168,13 +168,13 @@ class App:
             for line in lines_of(stream):
                 self._job.add(line, source)
 
-    def _reason(self, told: str) -> str:
-        """Say why the app did not start; told: by the runner."""
+    def _reason(self, cause: str) -> str:
+        """Say why the app did not start; cause: what the runner says, if anything."""
         if self._late:
             return f" within {START_SECONDS} seconds."
         errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
         last = errors[-1] if errors and self._process.returncode > 0 else self.ending
-        return f": {told or last}".rstrip(".")
+        return f": {cause or last}".rstrip(".")
 
     @property
     def alive(self) -> bool:
@@ -259,8 +259,8 @@ class Pool:
         """
         with self._lock:
             if self.requests >= free:
-                told = "Too many requests are in progress"
-                raise ServiceUnavailable(f"{told}, {self.requests} of them to this app.")
+                message = "Too many requests are in progress"
+                raise ServiceUnavailable(f"{message}, {self.requests} of them to this app.")
             app = self._choose()
             app.requests += 1
             self.requests += 1

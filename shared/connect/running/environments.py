@@ -226,8 +226,10 @@ class Environments:
                 if setting := re.match(r"(global|install|:env:)\.([\w-]+)=(.+)", line):
                     with contextlib.suppress(SyntaxError, ValueError):
                         found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))
-        told = found["global"] | found["install"] | found[":env:"]  # pip's order
-        settings = {FROM_PIP[name]: " ".join(told[name].split()) for name in told.keys() & FROM_PIP}
+        options = found["global"] | found["install"] | found[":env:"]  # pip's order
+        settings = {
+            FROM_PIP[name]: " ".join(options[name].split()) for name in options.keys() & FROM_PIP
+        }
         if links := settings.pop("UV_FIND_LINKS", ""):  # pip passes over those that are gone
             there = [link for link in links.split() if "://" in link or os.path.exists(link)]
             settings["UV_FIND_LINKS"] = ",".join(there)
@@ -246,9 +248,9 @@ def without_keys() -> dict[str, str]:
 
 def refuse_outside(environment: Path, bundle: Path) -> None:
     """Raise BuildError if a package was installed from a path that is not the bundle's."""
-    for told in environment.glob("lib/*/site-packages/*.dist-info/direct_url.json"):
-        url = json.loads(told.read_text(encoding="utf-8"))["url"]  # PEP 610
-        path, name = requirements.local_path(url, bundle), told.parent.name.partition("-")[0]
+    for file in environment.glob("lib/*/site-packages/*.dist-info/direct_url.json"):
+        url = json.loads(file.read_text(encoding="utf-8"))["url"]  # PEP 610
+        path, name = requirements.local_path(url, bundle), file.parent.name.partition("-")[0]
         if path and not path.is_relative_to(bundle):
             raise BuildError(requirements.outside(f"{name} from {url}"))
 
@@ -266,8 +268,8 @@ def reason_of(output: str) -> str:
         missing = MISSING.match(why)
         if missing or re.match("only .* available$", why):
             # pip's words, which people search for.
-            told = f"No matching distribution found for {missing[1] if missing else required}"
-            return f"{why if missing else steps[0][0]} ({told})"
+            message = f"No matching distribution found for {missing[1] if missing else required}"
+            return f"{why if missing else steps[0][0]} ({message})"
     if steps:
         return " and ".join(why for why, _ in steps)
     if stderr := re.search(

@@ -374,17 +374,17 @@ def serve(app, listener, token, multiprocess, tell_end):
             # Else a body waits up to 40 ms, until the proxy's system confirms the head.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(HEAD_SECONDS)
-            told = None
+            head = None
             with contextlib.suppress(OSError, ValueError):
-                told = read_request(source, token)
-            if not told:
+                head = read_request(source, token)
+            if not head:
                 with contextlib.suppress(OSError):
                     connection.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n")
                 continue
             connection.settimeout(None)
-            body = Body(source.read1, int(told.get("CONTENT_LENGTH") or 0))
+            body = Body(source.read1, int(head.get("CONTENT_LENGTH") or 0))
             environ = {
-                **told,
+                **head,
                 "SERVER_NAME": host,
                 "SERVER_PORT": str(port),
                 "REMOTE_ADDR": address[0],
@@ -398,7 +398,7 @@ def serve(app, listener, token, multiprocess, tell_end):
                 "wsgi.run_once": False,
             }
             try:
-                answer(app, environ, Answer(connection, told["REQUEST_METHOD"], body))
+                answer(app, environ, Answer(connection, head["REQUEST_METHOD"], body))
             except BaseException:
                 tell_end()  # before the visitor sees it, and asks again
                 raise
