@@ -10,9 +10,9 @@ from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bund
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def credentials_of(told):
+def credentials_of(echoed):
     """The value of the header that tells the app of a visitor, None without one."""
-    header = told["environ"].get("HTTP_RSTUDIO_CONNECT_CREDENTIALS")
+    header = echoed["environ"].get("HTTP_RSTUDIO_CONNECT_CREDENTIALS")
     # WSGI decodes the header's bytes as Latin-1, PEP 3333.
     return header and json.loads(header.encode("latin-1"))
 
@@ -36,12 +36,12 @@ def test_access_type_says_who_sees_content(api, owner, viewer, stranger, own_ech
 
 @pytest.mark.local
 def test_refusal_says_why_in_one_line(server, viewer, stranger, echo):
-    told = f"This content is not public: send an API key, or sign in at {server.url}/.\n"
+    message = f"This content is not public: send an API key, or sign in at {server.url}/.\n"
     for method in ("GET", "POST"):
         headers = PAGE if method == "POST" else {}
-        assert stranger.request(method, echo["content_url"], headers=headers).text == told
-    told = f"josé may not see this content of admin. {server.url}/ signs others in.\n"
-    assert viewer.get(echo["content_url"], headers=PAGE).text == told
+        assert stranger.request(method, echo["content_url"], headers=headers).text == message
+    message = f"josé may not see this content of admin. {server.url}/ signs others in.\n"
+    assert viewer.get(echo["content_url"], headers=PAGE).text == message
 
 
 @pytest.mark.local
@@ -104,16 +104,16 @@ def test_session_of_another_server_does_not_sign_in(server, stranger, environmen
 def test_credentials_cannot_be_forged(viewer, stranger, public_echo, name):
     forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
     assert credentials_of(ask_echo(stranger, public_echo, headers=forged)) is None
-    told = ask_echo(viewer, public_echo, headers=forged)
-    assert credentials_of(told) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
+    echoed = ask_echo(viewer, public_echo, headers=forged)
+    assert credentials_of(echoed) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
 
 
 @pytest.mark.local
 def test_credentials_are_json_in_utf_8(viewer, public_echo):
     """Not in ASCII: an app that does not parse them must find the name, too."""
     header = ask_echo(viewer, public_echo)["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
-    told = header.encode("latin-1").decode()
-    assert '"josé"' in told and '"équipe"' in told
+    text = header.encode("latin-1").decode()
+    assert '"josé"' in text and '"équipe"' in text
 
 
 @pytest.mark.local
@@ -121,8 +121,8 @@ def test_credentials_are_json_in_utf_8(viewer, public_echo):
     "name", ["Prefix", "Server", "Port", "For", "Host", "Proto", "Ssl", "User"]
 )
 def test_no_client_says_how_it_came(owner, echo, name):
-    told = ask_echo(owner, echo, headers={f"X-Forwarded-{name}": "evil.example"})["environ"]
-    assert "evil.example" not in told.values()
+    environ = ask_echo(owner, echo, headers={f"X-Forwarded-{name}": "evil.example"})["environ"]
+    assert "evil.example" not in environ.values()
 
 
 @pytest.mark.local
@@ -155,9 +155,9 @@ KEYS = [
 def test_key_says_who_asks_and_does_not_reach_the_app(server, api, stranger, echo, headers):
     name = api.get("user").json()["username"]
     headers = [(name, value.format(server.api_key)) for name, value in headers]
-    told = ask_echo(stranger, echo, headers=headers)
-    assert credentials_of(told)["user"] == name
-    assert server.api_key not in json.dumps(told)
+    echoed = ask_echo(stranger, echo, headers=headers)
+    assert credentials_of(echoed)["user"] == name
+    assert server.api_key not in json.dumps(echoed)
     assert stranger.get("/__api__/v1/user", headers=headers).json()["username"] == name
 
 
@@ -165,9 +165,9 @@ def test_key_says_who_asks_and_does_not_reach_the_app(server, api, stranger, ech
 def test_app_gets_an_authorization_of_its_own(server, stranger, echo, own):
     """X-RSC-Authorization is Connect's, so the other is the app's: Connect's guide, API keys."""
     headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": own}
-    told = ask_echo(stranger, echo, headers=headers)["environ"]
-    assert told["HTTP_AUTHORIZATION"] == own
-    assert "HTTP_X_RSC_AUTHORIZATION" not in told
+    environ = ask_echo(stranger, echo, headers=headers)["environ"]
+    assert environ["HTTP_AUTHORIZATION"] == own
+    assert "HTTP_X_RSC_AUTHORIZATION" not in environ
 
 
 @pytest.mark.local
@@ -201,8 +201,8 @@ SENT_COOKIES = [
 @pytest.mark.parametrize(("sent", "got"), SENT_COOKIES)
 def test_cookies_reach_the_app_but_for_the_session(server, owner, echo, sent, got):
     ours = f"connect-{server.port}"
-    told = ask_echo(owner, echo, headers={"Cookie": sent.replace("OURS", ours)})["environ"]
-    assert told.get("HTTP_COOKIE") == (got and got.replace("OURS", ours))
+    environ = ask_echo(owner, echo, headers={"Cookie": sent.replace("OURS", ours)})["environ"]
+    assert environ.get("HTTP_COOKIE") == (got and got.replace("OURS", ours))
 
 
 @pytest.mark.local

@@ -46,9 +46,9 @@ def test_no_request_fails_while_a_content_is_redeployed(server, api, deep):
             last = done.is_set()
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            told = (response.status, response.read())
-            if told[0] != 200 or json.loads(told[1]) != contract.greeting(lang):
-                wrong.append((example.id, told))
+            answer = (response.status, response.read())
+            if answer[0] != 200 or json.loads(answer[1]) != contract.greeting(lang):
+                wrong.append((example.id, answer))
         connection.close()
         return wrong
 
@@ -75,14 +75,14 @@ def test_failed_redeployment_reads_as_one(api, owner, own_echo):
     old, before = api.get(url).json()["bundle_id"], ask_echo(owner, own_echo)
     bad = make_bundle({"requirements.txt": "no-such-package-0q\n"})
     new, task = deploy_bundle(api, own_echo, bad)
-    told = (
+    message = (
         f"Bundle {new} failed: no-such-package-0q was not found in the package registry "
         "(No matching distribution found for no-such-package-0q). "
         f"Visitors still see bundle {old}."
     )
-    assert task["code"] == 1 and task["output"][-1] == task["error"] == told
+    assert task["code"] == 1 and task["output"][-1] == task["error"] == message
     assert api.get(f"{url}/jobs").json()[0]["exit_code"] == 1
-    assert told in owner.get("/").text and told in read_log(owner, own_echo)
+    assert message in owner.get("/").text and message in read_log(owner, own_echo)
     after = ask_echo(owner, own_echo)
     assert (after["version"], after["pid"]) == ("1", before["pid"])
     deploy_bundle(api, own_echo, make_bundle())
@@ -171,8 +171,8 @@ def test_bundle_that_was_deployed_last_is_shown(api, owner, content, slow):
     draft, _ = deploy_bundle(api, content, make_bundle(), activate=False)
     slow.set()
     ended = follow_task(api, task)
-    told = f"Bundle {older} is built; one that was deployed after it is active."
-    assert ended["code"] == 0 and ended["output"][-1] == told
+    message = f"Bundle {older} is built; one that was deployed after it is active."
+    assert ended["code"] == 0 and ended["output"][-1] == message
     assert api.get(f"content/{content['guid']}").json()["bundle_id"] == newer
     assert ask_echo(owner, content)["version"] == "2"
 
@@ -212,13 +212,13 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("told", "error"), ERRORS.items(), ids=ERRORS)
-def test_any_exception_ends_the_task(api, content, slow, told, error):
+@pytest.mark.parametrize(("reason", "error"), ERRORS.items(), ids=ERRORS)
+def test_any_exception_ends_the_task(api, content, slow, reason, error):
     slow.error = error
     slow.set()
     bundle, task = deploy_bundle(api, content, make_bundle())
     assert task["code"] == 1
-    assert task["error"] == task["output"][-1] == f"Bundle {bundle} failed: {told}."
+    assert task["error"] == task["output"][-1] == f"Bundle {bundle} failed: {reason}."
 
 
 def test_log_of_a_build_has_the_lines_that_publishers_wait_for(api, content):

@@ -19,10 +19,10 @@ def test_both_mounts_lead_to_one_content(api, owner, own_echo):
     url = f"content/{own_echo['guid']}/vanity"
     assert api.put(url, json={"path": "/team/echo/"}).status_code == 200
     mount = f"/content/{own_echo['guid']}"
-    told = [owner.get(f"{m}/a").json() for m in (mount, "/team/echo") * 2]
-    assert [t["environ"]["SCRIPT_NAME"] for t in told] == [mount, "/team/echo"] * 2
-    assert {t["environ"]["PATH_INFO"] for t in told} == {"/a"}
-    assert len({t["pid"] for t in told}) == 1
+    echoed = [owner.get(f"{m}/a").json() for m in (mount, "/team/echo") * 2]
+    assert [t["environ"]["SCRIPT_NAME"] for t in echoed] == [mount, "/team/echo"] * 2
+    assert {t["environ"]["PATH_INFO"] for t in echoed} == {"/a"}
+    assert len({t["pid"] for t in echoed}) == 1
     moved = owner.get("/team/echo?a=b")
     assert (moved.status_code, moved.headers["location"]) == (307, "/team/echo/?a=b")
     for other in ("/team/echoes/", "/team/", f"{mount}x/", f"{mount}-/"):
@@ -43,13 +43,13 @@ def test_app_is_told_the_public_address(environments):
             names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
             names += ("X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Forwarded-For")
             forged = {name: "evil.example" for name in names} | {"Host": "connect.example"}
-            told = owner.get(f"{mount}/a?b=c", headers=forged).json()["environ"]
+            environ = owner.get(f"{mount}/a?b=c", headers=forged).json()["environ"]
     assert content["content_url"] == f"{server_url}{mount}/" == f"https://connect.example{mount}/"
-    assert told["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
-    assert told["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"https://connect.example{mount}"
-    assert told["HTTP_X_FORWARDED_PROTO"] == "https" and told["wsgi.url_scheme"] == "http"
-    assert told["HTTP_X_FORWARDED_HOST"] == "connect.example"
-    assert "evil.example" not in told.values()
+    assert environ["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
+    assert environ["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"https://connect.example{mount}"
+    assert environ["HTTP_X_FORWARDED_PROTO"] == "https" and environ["wsgi.url_scheme"] == "http"
+    assert environ["HTTP_X_FORWARDED_HOST"] == "connect.example"
+    assert "evil.example" not in environ.values()
 
 
 TARGETS = [
@@ -96,33 +96,33 @@ def answer(ask):
 @pytest.mark.parametrize(("target", "path"), TARGETS)
 def test_target_reaches_the_app_as_it_was_sent(server, echo, ask, target, path):
     sent = f"/content/{echo['guid']}{target}"
-    told = json.loads(ask(f"GET {sent}").text)["environ"]
+    environ = json.loads(ask(f"GET {sent}").text)["environ"]
     if path is not None:
-        assert told["PATH_INFO"].encode("latin-1").decode() == path
+        assert environ["PATH_INFO"].encode("latin-1").decode() == path
     escaped = sent.replace("\x01", "%01").replace("\x7f", "%7F")
-    assert told["QUERY_STRING"] == escaped.partition("?")[2]
-    assert told["REQUEST_URI"] == escaped
-    assert told["HTTP_HOST"] == "localhost:1"
-    assert told["HTTP_X_RSC_REQUEST"] == server.url + escaped
+    assert environ["QUERY_STRING"] == escaped.partition("?")[2]
+    assert environ["REQUEST_URI"] == escaped
+    assert environ["HTTP_HOST"] == "localhost:1"
+    assert environ["HTTP_X_RSC_REQUEST"] == server.url + escaped
 
 
 @pytest.mark.parametrize("start", ["http://localhost:1", "//", "HTTP://localhost:1//"])
 def test_app_is_told_one_spelling_of_its_mount(server, echo, ask, start):
     """Also for the absolute form of RFC 9112, which a client sends to a proxy."""
     mount = f"/content/{echo['guid']}"
-    told = json.loads(ask(f"GET {start.rstrip('/') or '/'}{mount}/a?b=/c").text)["environ"]
-    assert (told["REQUEST_URI"], told["PATH_INFO"]) == (f"{mount}/a?b=/c", "/a")
-    assert told["HTTP_X_RSC_REQUEST"] == f"{server.url}{mount}/a?b=/c"
+    environ = json.loads(ask(f"GET {start.rstrip('/') or '/'}{mount}/a?b=/c").text)["environ"]
+    assert (environ["REQUEST_URI"], environ["PATH_INFO"]) == (f"{mount}/a?b=/c", "/a")
+    assert environ["HTTP_X_RSC_REQUEST"] == f"{server.url}{mount}/a?b=/c"
 
 
 def test_request_and_answer_pass_whole(owner, echo):
     url = echo["content_url"]
     chunks = (b"ab" * 2**15 for _ in range(4))
     assert owner.post(url, content=chunks).json()["body"] == "ab" * 2**17
-    told = owner.put(url, content=b"body", headers={"X-End": "2", "TE": "a"}).json()
-    assert (told["body"], told["environ"]["REQUEST_METHOD"]) == ("body", "PUT")
-    assert told["environ"]["HTTP_X_END"] == "2" and "HTTP_TE" not in told["environ"]
-    assert told["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+    echoed = owner.put(url, content=b"body", headers={"X-End": "2", "TE": "a"}).json()
+    assert (echoed["body"], echoed["environ"]["REQUEST_METHOD"]) == ("body", "PUT")
+    assert echoed["environ"]["HTTP_X_END"] == "2" and "HTTP_TE" not in echoed["environ"]
+    assert echoed["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
     assert "CONTENT_LENGTH" not in owner.get(url).json()["environ"]
     head = owner.head(url)
     assert int(head.headers["content-length"]) > 100 and head.content == b""
@@ -201,9 +201,9 @@ def test_app_is_told_the_mount_of_the_request_and_its_cookies_are_for_it(
     for mount in (own, f"{own}/_bundle{draft}", "/team/cookies"):
         cookie = owner.get(f"{mount}/answer?{query}").headers["set-cookie"]
         assert cookie == f"a=1; Path={mount}/"
-        told = ask_echo(owner, {"content_url": f"{mount}/"})["environ"]
-        assert told["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"{server.url}{mount}"
-        assert told["HTTP_X_RSC_REQUEST"] == f"{server.url}{mount}/"
+        environ = ask_echo(owner, {"content_url": f"{mount}/"})["environ"]
+        assert environ["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"{server.url}{mount}"
+        assert environ["HTTP_X_RSC_REQUEST"] == f"{server.url}{mount}/"
 
 
 ANSWERS = [
@@ -261,8 +261,8 @@ def test_large_body_reaches_the_app(owner, echo):
     size, part = 140 * 2**20, bytes(2**20)
     for headers in ({}, {"Content-Length": str(size)}):
         parts = (part for _ in range(140))
-        told = owner.post(f"{echo['content_url']}length", content=parts, headers=headers)
-        assert (told.status_code, told.text) == (200, str(size))
+        response = owner.post(f"{echo['content_url']}length", content=parts, headers=headers)
+        assert (response.status_code, response.text) == (200, str(size))
 
 
 def test_app_may_answer_before_it_reads_a_body(owner, echo):
@@ -285,20 +285,20 @@ def test_body_comes_after_the_server_asks_for_it(server, echo):
         connection.sendall(b"body")
         response = http.client.HTTPResponse(connection)
         response.begin()
-        told = json.loads(response.read())
-    assert (told["body"], "HTTP_EXPECT" in told["environ"]) == ("body", False)
+        echoed = json.loads(response.read())
+    assert (echoed["body"], "HTTP_EXPECT" in echoed["environ"]) == ("body", False)
 
 
 def test_length_of_a_body_is_what_the_app_can_read(ask):
     """In HTTP/1.0, which has no Transfer-Encoding, a client may send it with a length."""
     lines = ("Transfer-Encoding: chunked", "Content-Length: 4")
     assert ask("POST MOUNT/length", *lines, version="1.0", body=b"body").text == "4"
-    told = ask("POST MOUNT/", "Content-Length: 0").text
-    assert json.loads(told)["environ"]["CONTENT_LENGTH"] == "0"
+    text = ask("POST MOUNT/", "Content-Length: 0").text
+    assert json.loads(text)["environ"]["CONTENT_LENGTH"] == "0"
 
 
 def test_request_to_change_the_protocol_is_an_ordinary_request(ask):
     """An app of WSGI has no websockets."""
     lines = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: a")
-    told = json.loads(ask("GET MOUNT/", *lines).text)["environ"]
-    assert "HTTP_UPGRADE" not in told and told["HTTP_SEC_WEBSOCKET_VERSION"] == "13"
+    environ = json.loads(ask("GET MOUNT/", *lines).text)["environ"]
+    assert "HTTP_UPGRADE" not in environ and environ["HTTP_SEC_WEBSOCKET_VERSION"] == "13"

@@ -89,15 +89,15 @@ def check_stops(process, temporary):
 @pytest.mark.programs
 def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
-    told = until(process, "Ctrl-C stops it.")
-    assert max(map(len, told.splitlines())) < 100
-    urls = re.findall(r"http://\S+", told)
+    printed = until(process, "Ctrl-C stops it.")
+    assert max(map(len, printed.splitlines())) < 100
+    urls = re.findall(r"http://\S+", printed)
     for example in EXAMPLES:
         for _, path in example.links:
             assert any(url.endswith(f"/{example.directory}{path}") for url in urls)
     for url in urls:
         assert httpx.get(url, timeout=60).status_code == 200, url  # they are open to all
-    assert "the-key" not in told
+    assert "the-key" not in printed
     check_stops(process, temporary)
 
 
@@ -150,12 +150,12 @@ def test_readme_has_an_example_of_each_option_and_the_default_port(start):
     readme = CONNECT_README.read_text(encoding="utf-8")
     examples = re.findall(r"^\| `(--[^`]+)`", readme, re.MULTILINE)
     process = start("-m", "shared.connect", *" ".join(examples).split(), "--help")
-    told = process.read()
-    assert process.wait() == 0, told
-    options = set(re.findall(r"(?<!\w)--\w+", told)) - {"--help"}
+    printed = process.read()
+    assert process.wait() == 0, printed
+    options = set(re.findall(r"(?<!\w)--\w+", printed)) - {"--help"}
     assert {example.split()[0] for example in examples} == options
     (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)", readme))
-    assert f"(default: {port})" in told
+    assert f"(default: {port})" in printed
 
 
 def test_readme_starts_it_like_the_examples():
@@ -167,12 +167,12 @@ def test_options_of_the_server(start, environments):
     """Users, whose keys it prints, processes and GUIDs."""
     options = ("--user", "ada:editors,admins", "--user", "bob", "--processes", "2", "--guids")
     process = start(*SERVER, "--environments", environments, *options)
-    told = until(process, "Ctrl-C stops it.")
-    assert "the-key" not in told
-    url = re.search(r"http://\S+/", told)[0] + "__api__/v1/"
-    lines = [line for line in told.splitlines() if "API key" in line]
+    printed = until(process, "Ctrl-C stops it.")
+    assert "the-key" not in printed
+    url = re.search(r"http://\S+/", printed)[0] + "__api__/v1/"
+    lines = [line for line in printed.splitlines() if "API key" in line]
     assert lines[0] == "API key of admin: as in CONNECT_API_KEY (administrator)"
-    keys = {"admin": "the-key", **dict(re.findall(r"API key of (\w+): (\w{32})", told))}
+    keys = {"admin": "the-key", **dict(re.findall(r"API key of (\w+): (\w{32})", printed))}
     users = {}
     for name, key in keys.items():
         headers = {"Authorization": f"Key {key}"}
@@ -251,10 +251,10 @@ def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
 
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
     wrong = [("--port", server.port, server.port), ("--port", 99999, "0-65535")]
-    for option, value, told in (*wrong, ("--environments", __file__, __file__)):
+    for option, value, wanted in (*wrong, ("--environments", __file__, __file__)):
         process = start(*SERVE, option, value)
         (line,) = process.read().splitlines()
-        assert str(told) in line
+        assert str(wanted) in line
         assert re.search(rf"Choose (an)?other {option}", line)
         assert process.wait() == 1
         assert list(temporary.iterdir()) == []
