@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from shared.harness import NAMED_SERVER
+from shared.harness.client import ClientError
 from shared.harness.servers import GUID
 
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
@@ -49,9 +50,14 @@ class DeployingClient:
 
     def run(self, *arguments):
         """Return what `rsconnect ARGUMENTS` prints; raises ClientError."""
-        printed = self._client.run(*arguments)
-        url = rf"Direct content URL: \S+/content/({GUID.pattern})"
-        self.deployed |= set(re.findall(url, printed))
+        printed = ""
+        try:
+            printed = self._client.run(*arguments)
+        except ClientError as error:
+            printed = error.output  # a deployment that fails leaves content, too
+            raise
+        finally:
+            self.deployed |= set(re.findall(rf"/(?:content|apps)/({GUID.pattern})", printed))
         return printed
 
 
