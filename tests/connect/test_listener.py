@@ -75,6 +75,29 @@ def test_request_that_never_ends_is_ended(environments, monkeypatch, connect, li
         assert all_of(connection).startswith(b"HTTP/1.1 200" if whole else b"")
 
 
+def test_client_that_waits_for_an_answer_is_not_ended(environments, monkeypatch, connect):
+    looked, look = threading.Event(), listener.Listener.maintenance
+
+    def look_and_tell(*arguments):
+        look(*arguments)
+        looked.set()
+
+    def answer(environ, start_response):
+        with monkeypatch.context() as patch:
+            patch.setattr(listener, "IDLE_SECONDS", -1)
+            looked.clear()
+            looked.wait(60)
+        start_response("200 OK", [("Content-Length", "8")])
+        return [b"answered"]
+
+    monkeypatch.setattr(listener.Listener, "maintenance", look_and_tell)
+    with LocalConnect(environments=environments) as server:
+        monkeypatch.setattr(server._server, "application", answer)
+        connection = connect(server.port)
+        connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+        assert all_of(connection).endswith(b"answered")
+
+
 def test_client_that_does_not_read_is_ended(environments, monkeypatch, connect):
     ended = threading.Event()
 
