@@ -110,7 +110,7 @@ def no_serving():
     plain: Any = socket.socket
 
     def bind(self, address):
-        frames = list(traceback.walk_stack(None))
+        frames = list(traceback.walk_stack(sys._getframe()))
         names = {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in frames}
         if names & SERVERS and threading.current_thread() is threading.main_thread():
             places = [place_in_bundle(frame.f_code.co_filename, line) for frame, line in frames]
