@@ -208,9 +208,7 @@ def read_request(source, token):
     mount = headers.pop(key_of(MOUNT_HEADER), "")
     headers.pop("HTTP_CONNECTION", None)  # the server's own
     method, target, protocol = first.decode("latin-1").rstrip("\r\n").split(" ")
-    path, _, query = target.partition("#")[0].partition("?")
-    if not path.startswith("/"):  # https://host/path
-        path = "/" + path.partition("://")[2].partition("/")[2]
+    path, _, query = target.partition("?")
     return {
         **headers,
         "REQUEST_METHOD": method,
