@@ -93,10 +93,6 @@ class Parser(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        if not self.chunked:
-            # HTTP/1.0 has none: Content-Length counts, as in the Go of Connect (net/http).
-            self.headers.pop("TRANSFER_ENCODING", None)
-        self.headers.pop("EXPECT", None)  # waitress answers it, not the app
         if self.body_rcv is None:
             self.expect_continue = False  # else it waits for a body
         else:

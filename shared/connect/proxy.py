@@ -99,8 +99,6 @@ class Proxy:
 
     def _signed_in(self, environ: Environ) -> User | None:
         """Return the user of the session, None without one."""
-        if self._cookie not in environ.get("HTTP_COOKIE", ""):
-            return None
         interface, request = self._site.session_interface, self._site.request_class(environ)
         session = interface.open_session(self._site, request)
         return self._users.by_name.get(session.get("user", "")) if session else None
@@ -234,7 +232,7 @@ def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers
 
     def below_mount(match: re.Match) -> str:
         before, path = match.groups()
-        known = f"{path.rstrip()}/".startswith(f"{mount}/")
+        known = f"{path}/".startswith(f"{mount}/")
         return before + path if known else before + mount + path
 
     headers = []

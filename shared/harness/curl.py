@@ -71,9 +71,8 @@ def curl(command: str, directory: Path, **options: object) -> str:
         headers["Cookie"] = asked.cookie
     for header in asked.header:
         name, _, value = header.partition(":")
-        # `-H 'Accept:'` takes away what curl sends by itself.
         headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
-        headers |= {name: value.strip().encode()} if value.strip() else {}
+        headers[name] = value.strip().encode()
     method = asked.request or ("HEAD" if asked.head else "POST" if more else "GET")
     try:
         with httpx.Client(timeout=60, **options) as client:

@@ -200,7 +200,19 @@ def test_factory_is_called_without_an_object_only(start, reason):
     assert reason("def create_app(): pass", "app").startswith(told)
 
 
+# A server that is known, in a thread: it does not keep the import from its end.
+IN_A_THREAD = """
+import threading
+bottle = {"__name__": "bottle"}
+exec("import socket\\ndef run(): socket.create_server(('127.0.0.1', 0)).close()", bottle)
+served = []
+thread = threading.Thread(target=lambda: served.append(bottle["run"]()))
+thread.start(), thread.join()
+assert served
+def app(environ, start_response): pass
+"""
 APPS = {
+    "runs a server in a thread": IN_A_THREAD,
     "function": "def app(environ, start_response): pass",
     "any arguments": "def app(*arguments, **options): pass",
     "with more": "def app(environ, start_response, more=None): pass",

@@ -214,6 +214,11 @@ def test_requirements_that_refer_to_files_depend_on_them(build):
     assert version_of(first, "six") == "1.16.0" and version_of(second, "six") == "1.15.0"
 
 
+def test_requirements_that_refer_to_each_other_end(build):
+    files = {"requirements.txt": "six\n-c more.txt", "more.txt": "-c requirements.txt"}
+    assert packages(build("a", files=files)[0]) == ["six"]
+
+
 SETTINGS = {
     # posit-dev/publisher#3366
     "pyproject.toml": '[tool.uv]\nexclude-newer = "2022-01-01T00:00:00Z"\n',
@@ -283,6 +288,7 @@ REFUSED = [
     "../outside",
     "-e ./pkg/../../outside",
     "file:../outside",
+    "file:%2E%2E/outside",
     "-r {}/more.txt",
     "--requirement=../outside/more.txt",
     "-c {}/more.txt",

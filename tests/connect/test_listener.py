@@ -49,9 +49,10 @@ def test_tls_hello_is_answered_at_once(server, connect):
     context = ssl.create_default_context()
     with pytest.raises(ssl.SSLError):
         context.wrap_socket(connect(), server_hostname="localhost")
-    raw = connect()
-    raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
-    assert all_of(raw).endswith(b"starts with http://, not https://.\n")
+    for sent in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0\1"):
+        raw = connect()
+        raw.sendall(sent)
+        assert all_of(raw).endswith(b"starts with http://, not https://.\n")
     assert httpx.get(f"{server.url}/__ping__", timeout=60).status_code == 200
 
 
@@ -73,6 +74,30 @@ def test_request_that_never_ends_is_ended(environments, monkeypatch, connect, li
         monkeypatch.setattr(listener, limit, -1)
         whole = sent.endswith(b"\r\n\r\n")
         assert all_of(connection).startswith(b"HTTP/1.1 200" if whole else b"")
+
+
+def test_client_that_waits_for_an_answer_is_not_ended(environments, monkeypatch, connect):
+    looked, look = threading.Event(), listener.Listener.maintenance
+
+    def look_and_tell(*arguments):
+        look(*arguments)
+        looked.set()
+
+    def answer(environ, start_response):
+        with monkeypatch.context() as patch:
+            patch.setattr(listener, "IDLE_SECONDS", -1)
+            for _ in range(2):  # the first look may have begun before
+                looked.clear()
+                looked.wait(60)
+        start_response("200 OK", [("Content-Length", "8")])
+        return [b"answered"]
+
+    monkeypatch.setattr(listener.Listener, "maintenance", look_and_tell)
+    with LocalConnect(environments=environments) as server:
+        monkeypatch.setattr(server._server, "application", answer)
+        connection = connect(server.port)
+        connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+        assert all_of(connection).endswith(b"answered")
 
 
 def test_client_that_does_not_read_is_ended(environments, monkeypatch, connect):
@@ -163,7 +188,7 @@ def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch,
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_body_of_an_old_client_reaches_the_app(server, connect, public_echo, version):
-    """Content-Length counts in HTTP/1.0, where Transfer-Encoding has no meaning."""
+    """Content-Length counts in HTTP/1.0, which has no chunks, as in the Go of Connect (net/http)."""
     path = httpx.URL(public_echo["content_url"]).raw_path
     connection = connect()
     lines = [

@@ -123,6 +123,7 @@ def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
     assert "was asked for /crash" in owner.get(log).text  # without a browser, too
     ending = rf"stdout: was asked for /crash\n\S+Z stdout: Process {before[0]} ended with code 3\."
     assert re.search(ending, read_log(owner, own_echo))
+    assert "failed:" not in owner.get("/").text  # it runs again
     after = {*pids(), *pids()}
     assert len(after - set(before)) == 1 and set(before) - after == {before[0]}
 

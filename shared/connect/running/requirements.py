@@ -51,8 +51,7 @@ def check(name: str, bundle: Path, seen: set[str]) -> str:
     text = read(path, name)
     for line in logical_lines(text):
         option = OPTION.match(line)
-        value = option[2] if option else re.sub(r"^[\w.-]+\s*(\[[^]]*\])?\s*@", "", line)
-        value = re.split(r"\s;|\[", value)[0].strip()  # without extras and a marker
+        value = option[2] if option else re.sub(r"^[\w.-]+\s*(\[[^]]*\])?\s*@\s*", "", line)
         target = local_path(expand(value.replace("${PWD}", str(bundle))), path.parent)
         if target and not target.is_relative_to(bundle):
             raise BuildError(outside(f"{name}: {value}"))

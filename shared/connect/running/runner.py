@@ -110,7 +110,7 @@ def no_serving():
     plain: Any = socket.socket
 
     def bind(self, address):
-        frames = list(traceback.walk_stack(None))
+        frames = list(traceback.walk_stack(sys._getframe()))
         names = {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in frames}
         if names & SERVERS and threading.current_thread() is threading.main_thread():
             places = [place_in_bundle(frame.f_code.co_filename, line) for frame, line in frames]
@@ -208,9 +208,7 @@ def read_request(source, token):
     mount = headers.pop(key_of(MOUNT_HEADER), "")
     headers.pop("HTTP_CONNECTION", None)  # the server's own
     method, target, protocol = first.decode("latin-1").rstrip("\r\n").split(" ")
-    path, _, query = target.partition("#")[0].partition("?")
-    if not path.startswith("/"):  # https://host/path
-        path = "/" + path.partition("://")[2].partition("/")[2]
+    path, _, query = target.partition("?")
     return {
         **headers,
         "REQUEST_METHOD": method,
