@@ -263,12 +263,12 @@ def test_bad_form_is_refused(api, echo, options, told):
     assert response.status_code == 400 and response.json()["error"].startswith(told)
 
 
-def test_bundle_keeps_modes_and_times(server, publisher, content):
+def test_bundle_keeps_modes_and_times(server, api, content):
     """Its owner can read and replace each file."""
     program, closed = tarfile.TarInfo("run.sh"), tarfile.TarInfo("closed")
     program.mode, program.mtime, closed.mode = 0o755, 10**9, 0
     bundle = make_bundle(members=[program, closed])
-    uploaded = publisher.post(f"content/{content['guid']}/bundles", content=bundle).json()
+    uploaded = api.post(f"content/{content['guid']}/bundles", content=bundle).json()
     files = server.contents.get(content["guid"]).bundles[uploaded["id"]].files
     told = (files / "run.sh").stat()
     assert (told.st_mode & 0o777, told.st_mtime) == (0o755, 10**9)
