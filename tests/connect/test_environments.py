@@ -337,7 +337,7 @@ FAILURES = {
     "no-such-package-0q": f"no-such-package-0q was not found in the package registry ({FOUND} no-such-package-0q)",
     "iniconfig==99": f"there is no version of iniconfig==99 ({FOUND} iniconfig==99)",
     "iniconfig>99": rf"only iniconfig<=[\d.]+ is available and you require iniconfig>99 ({FOUND} iniconfig>99)",
-    "pywin32==306": f"pywin32==306 has no wheels with a matching platform tag .e.g., `[^`]+`. ({FOUND} pywin32==306)",
+    "pywin32==306": f"pywin32==306 has no wheels with a matching (platform|Python ABI) tag .e.g., `[^`]+`. ({FOUND} pywin32==306)",
     "six<1\nsix>1": "you require six<1 and six>1",
     "Werkzeug==2.2.3\nMarkupSafe==2.0.1": "werkzeug==2.2.3 depends on markupsafe>=2.1.1 and you require "
     "(werkzeug==2.2.3|markupsafe==2.0.1) and you require (werkzeug==2.2.3|markupsafe==2.0.1)",

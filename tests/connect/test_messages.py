@@ -17,7 +17,7 @@ PAGE = (ROOT / ".github" / "SUPPORT.md").read_text(encoding="utf-8")
 BUILDS = {
     "was not found in the package registry": "no-such-package-0q",
     "No matching distribution found for": "iniconfig==99",
-    "has no wheels with a matching platform tag": "pywin32==306",
+    "has no wheels with a matching": "pywin32==306",
     "you require": "six<1\nsix>1",
     "No Python here meets": {"python": {"requires": ">=3.99"}},
     "is not in the bundle": "-e /home/me/package",

@@ -243,7 +243,7 @@ def test_visitor_cannot_break_the_token(ask):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("sent", [b"", b"GET", b"nonsense\r\n\r\n", b"\r\n\r\n", b"\xff" * 9])
+@pytest.mark.parametrize("sent", [b"", b"nonsense\r\n\r\n", b"\r\n\r\n"])
 def test_nonsense_at_the_port_of_an_app_blocks_nobody(ask, port, sent):
     with socket.create_connection(("127.0.0.1", port)) as idle:
         idle.sendall(sent)

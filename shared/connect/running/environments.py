@@ -97,7 +97,9 @@ class Environments:
         with self._finding:
             if path not in self._found:
                 command = ["python", "list", "--only-installed", "--output-format", "json"]
-                lines = self._uv(command, cwd=self._directory)
+                # Beside those on PATH, the one that runs this server.
+                searched = os.pathsep.join([path, f"{sys.base_prefix}/bin"])
+                lines = self._uv(command, cwd=self._directory, PATH=searched)
                 found: dict[Version, Python] = {}
                 for item in json.loads(next(line for line in lines if line.startswith("["))):
                     version, kind = Version(item["version"]), item.get("variant", "default")
