@@ -4,6 +4,7 @@ The codes are those of https://docs.posit.co/connect/api/, part API Error Codes.
 """
 
 import json
+import re
 
 import pytest
 
@@ -54,7 +55,8 @@ def send(api, echo, asked, body=None, **options):
 def test_what_is_not_json_is_refused(api, echo, asked, body):
     refused = send(api, echo, asked, NO_JSON[body])
     assert problem(refused) == (400, 87)
-    assert "The body is not a JSON" in refused.json()["error"]
+    # Python 3.14 reads lists that are nested so deeply, and finds no variable in them.
+    assert re.match("(The body|A variable) is not a JSON ", refused.json()["error"])
 
 
 REFUSED = [
