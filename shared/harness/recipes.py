@@ -161,7 +161,8 @@ def read(example: Example, page: Path, title: str, text: str, after: list[Recipe
         elif place := PLACE.search(before):
             recipe.edits.append((place[1].lower(), place[2], code))
         else:
-            raise RecipeError(f"{page.name}, {title}: say where this goes: {code[:40]!r}")
+            missing = "say where this goes, such as 'At the end of `app.py`:'"
+            raise RecipeError(f"{page.name}, {title}: {missing}, in front of {code[:40]!r}")
     if others and not recipe.edits:
         recipe.requests.clear()
     return recipe
