@@ -138,9 +138,9 @@ class Content:
     def connected(self, bundle_id: str | None, free: int) -> Iterator[HTTPConnection]:
         """Give a connection to the app for one request, started if need be.
 
-        bundle_id: of a draft, None for the active bundle; free: see Pool. Raises ServiceUnavailable beyond the
-        limit of requests or when the server is stopping, NotFound without such a bundle, and
-        BadGateway when the app does not start or crashes.
+        bundle_id: of a draft, None for the active bundle; free: see `Pool.connected`. Raises
+        ServiceUnavailable beyond the limit of requests or when the server is stopping, NotFound
+        without such a bundle, and BadGateway when the app does not start or crashes.
         """
         bundle = self.bundle(bundle_id)
         try:

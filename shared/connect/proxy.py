@@ -18,7 +18,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator, get_host
 
-from .contents import Content, Contents
+from .contents import Content, Contents, below
 from .errors import answer_to
 from .running.apps import begins_to_answer
 from .running.runner import MOUNT_HEADER, TOKEN_HEADER
@@ -85,8 +85,8 @@ class Proxy:
         method = environ["REQUEST_METHOD"]
         headers = self._headers_for_app(environ, mount, target)
         if user:
-            told = user.credentials(self._site.config["TELL_GUIDS"])
-            headers.append(("RStudio-Connect-Credentials", told))
+            credentials = user.credentials(self._site.config["TELL_GUIDS"])
+            headers.append(("RStudio-Connect-Credentials", credentials))
         with contextlib.ExitStack() as stack:
             free = stack.enter_context(self._place())
             connection = stack.enter_context(content.connected(bundle_id, free))
@@ -109,8 +109,8 @@ class Proxy:
         """Send a browser to sign in, and come back; raises HTTPException for others."""
         url = self._contents.url
         if user:
-            told = f"{user.name} may not see this content of {content.owner.name}."
-            raise Forbidden(f"{told} {url}/ signs others in.")
+            message = f"{user.name} may not see this content of {content.owner.name}."
+            raise Forbidden(f"{message} {url}/ signs others in.")
         # What other clients accept, */*, is HTML too.
         if "text/html" not in environ.get("HTTP_ACCEPT", "") or environ["REQUEST_METHOD"] != "GET":
             raise Unauthorized(
@@ -232,8 +232,7 @@ def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers
 
     def below_mount(match: re.Match) -> str:
         before, path = match.groups()
-        known = f"{path}/".startswith(f"{mount}/")
-        return before + path if known else before + mount + path
+        return before + path if below(path, mount) else before + mount + path
 
     headers = []
     for name, value in answer.getheaders():
