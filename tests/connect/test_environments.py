@@ -366,6 +366,34 @@ def test_requirement_that_cannot_be_installed_is_told_in_one_line(build, tmp_pat
     assert not list(tmp_path.glob("new-*"))
 
 
+TERMINAL = {
+    **{"COLUMNS": "40", "LINES": "9", "TERM": "xterm-256color", "PAGER": "false", "RUST_LOG": "debug"},
+    **{"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "LC_ALL": "C", "LANGUAGE": "de", "PIP_QUIET": "1"},
+}
+# A build backend that says how long a line it prints, and what it learns of a terminal.
+WRAPPING = """
+import argparse, os, shutil, sys
+usage = argparse.ArgumentParser(usage="word " * 30).format_usage().split("\\n")
+about = sys.stderr.encoding, shutil.get_terminal_size(), usage, sorted(os.environ)
+raise SystemExit(f"no compiler: {about}")
+"""
+
+
+def test_terminal_changes_nothing_of_a_build(build, pip, monkeypatch):
+    """Neither its width nor what a shell exports cuts, wraps or colors what a build says."""
+    said = []
+    bundle = {**own_package("1", "bad/"), "bad/backend.py": WRAPPING}
+    for exported in ({}, TERMINAL):
+        pip("[global]\nno-index = true\n", exported)
+        for requirements in ("./bad", "own-0q", "six<1\nsix>1", "git+https://127.0.0.1:9/a.git"):
+            with pytest.raises(BuildError) as error:
+                build("a", files={**bundle, "requirements.txt": requirements})
+            said.append(str(error.value))
+            shutil.rmtree("a")
+    assert said[:4] == said[4:]
+    assert said[0].startswith("The build backend returned an error: no compiler: ('utf-8', ")
+
+
 ENCODINGS = {
     "utf-16": "",
     "utf-8-sig": "",

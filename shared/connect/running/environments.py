@@ -43,6 +43,13 @@ FROM_PIP = {
     "trusted-host": "UV_INSECURE_HOST",
     "cert": "SSL_CERT_FILE",
 }
+# What says how programs print: for a terminal, in which language, how much. uv, for one, wraps
+# its messages to COLUMNS, and pip has no settings to tell with PIP_QUIET.
+PRINTING = re.compile(
+    r"COLUMNS|LINES|TERM|(NO|FORCE)_COLOR|CLICOLOR\w*|PAGER|LANG|LANGUAGE|LC_\w+|RUST_\w+"
+    r"|PIP_(QUIET|VERBOSE|LOG)"
+)
+PLAIN = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "TERM": "dumb"}
 # What is missing, in uv's words.
 MISSING = re.compile(
     r"(?:there is no version of )?(\S+)(?: was not found in .*| has no wheels .*|$)"
@@ -159,7 +166,7 @@ class Environments:
         python = directory / PYTHON
         try:
             command = [str(python), "-I", "-c", WORKS]
-            return python.exists() and not list(self._processes.run(command, env=without_keys()))
+            return python.exists() and not list(self._processes.run(command, env=inherited()))
         except subprocess.CalledProcessError:
             return False
 
@@ -196,7 +203,7 @@ class Environments:
         """Run uv and yield its lines; raises BuildError."""
         if self._settings is None:
             self._settings = self._pip_settings()
-        kept = without_keys()
+        kept = inherited()
         user = Path(kept.get("XDG_CONFIG_HOME") or Path.home() / ".config", "uv", "uv.toml")
         if "SSL_CERT_FILE" in self._settings:
             kept.pop("SSL_CERT_FILE", None)
@@ -224,7 +231,7 @@ class Environments:
         found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
         command = [sys.executable, "-m", "pip", "config", "list"]
         with contextlib.suppress(subprocess.CalledProcessError):
-            for line in self._processes.run(command):
+            for line in self._processes.run(command, env=inherited()):
                 if setting := re.match(r"(global|install|:env:)\.([\w-]+)=(.+)", line):
                     with contextlib.suppress(SyntaxError, ValueError):
                         found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))
@@ -243,9 +250,10 @@ class Environments:
         return settings
 
 
-def without_keys() -> dict[str, str]:
-    """The variables of this process; a package's build must not see a server's key."""
-    return {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
+def inherited() -> dict[str, str]:
+    """Return the variables of this process that builds get: no key, and nothing of a terminal."""
+    kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
+    return {name: kept[name] for name in kept if not PRINTING.fullmatch(name)} | PLAIN
 
 
 def refuse_outside(environment: Path, bundle: Path) -> None:
