@@ -367,8 +367,20 @@ def test_requirement_that_cannot_be_installed_is_told_in_one_line(build, tmp_pat
 
 
 TERMINAL = {
-    **{"COLUMNS": "40", "LINES": "9", "TERM": "xterm-256color", "PAGER": "false", "RUST_LOG": "debug"},
-    **{"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "LC_ALL": "C", "LANGUAGE": "de", "PIP_QUIET": "1"},
+    **{
+        "COLUMNS": "40",
+        "LINES": "9",
+        "TERM": "xterm-256color",
+        "PAGER": "false",
+        "RUST_LOG": "debug",
+    },
+    **{
+        "FORCE_COLOR": "1",
+        "CLICOLOR_FORCE": "1",
+        "LC_ALL": "C",
+        "LANGUAGE": "de",
+        "PIP_QUIET": "1",
+    },
 }
 # A build backend that says how long a line it prints, and what it learns of a terminal.
 WRAPPING = """
@@ -385,9 +397,9 @@ def test_terminal_changes_nothing_of_a_build(build, pip, monkeypatch):
     bundle = {**own_package("1", "bad/"), "bad/backend.py": WRAPPING}
     for exported in ({}, TERMINAL):
         pip("[global]\nno-index = true\n", exported)
-        for requirements in ("./bad", "own-0q", "six<1\nsix>1", "git+https://127.0.0.1:9/a.git"):
+        for text in ("./bad", "own-0q", "six<1\nsix>1", "git+https://127.0.0.1:9/a.git"):
             with pytest.raises(BuildError) as error:
-                build("a", files={**bundle, "requirements.txt": requirements})
+                build("a", files={**bundle, "requirements.txt": text})
             said.append(str(error.value))
             shutil.rmtree("a")
     assert said[:4] == said[4:]
