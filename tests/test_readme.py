@@ -15,7 +15,8 @@ CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 CONNECT = ROOT / "shared" / "connect" / "README.md"
 SUPPORT = ROOT / ".github" / "SUPPORT.md"
 RECIPES = ROOT / "RECIPES.md"
-FILES = (README, RECIPES, SUPPORT, CONTRIBUTING, CONNECT, *(e.readme for e in EXAMPLES))
+MIGRATING = ROOT / "MIGRATING.md"
+FILES = (README, RECIPES, MIGRATING, SUPPORT, CONTRIBUTING, CONNECT, *(e.readme for e in EXAMPLES))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 LINKS = [
