@@ -39,8 +39,8 @@ def start(temporary):
     # This Python alone: uv starts each that PATH names, shims of pyenv that fail included.
     programs = [Path(sys.executable).parent, Path(sys.base_prefix, "bin"), os.defpath]
     variables |= {"PATH": os.pathsep.join(map(str, programs))}
-    # From 3.14 on, argparse colors its usage in a terminal.
-    variables |= {"PYTHON_COLORS": "0"}
+    # argparse wraps its usage to this width, and colors it from Python 3.14 on.
+    variables |= {"COLUMNS": "80", "PYTHON_COLORS": "0"}
     options = {
         "env": {**os.environ, **variables},
         "encoding": "utf-8",
