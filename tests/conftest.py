@@ -1,12 +1,10 @@
 """The fixtures: an example, the place where it is served, and a client of it."""
 
-import configparser
 import json
-import logging
 import os
 import shutil
-from collections import deque
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -26,18 +24,9 @@ PLACES = {
 }
 
 
-class Answers(logging.Filter):
-    """Keeps what httpx logs of its last requests, such as `GET http://... "HTTP/1.1 200 OK"`."""
-
-    last: deque[str] = deque(maxlen=20)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep a record from all handlers: tests read what others log."""
-        self.last.append(record.getMessage().removeprefix("HTTP Request: "))
-        return False
-
-
-answers = Answers()
+# What a shell exports for its terminal, and tox passes on, changes no test.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TERM"):
+    os.environ.pop(name, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,8 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     named = [example.id for example in EXAMPLES if example.id in (environment or "").split("-")]
     config.option.example = config.option.example or next(iter(named), None)
     bypass_proxies()
-    logging.getLogger("httpx").setLevel(logging.INFO)
-    logging.getLogger("httpx").addFilter(answers)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,41 +79,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=deselected)
 
 
-def explained(item: pytest.Item) -> Iterator[None]:
-    """Let a failure begin with the request whose answer the test had just got, and list others."""
-    answers.last.clear()
-    try:
-        return (yield)
-    except httpx.TransportError as error:
-        request = error.request
-        error.args = (f"{request.method} {request.url} got no answer: {error}",)
-        raise
-    except (AssertionError, LookupError, ValueError) as error:
-        if answers.last and error.args:
-            error.args = (f"After {answers.last[-1]}: {error.args[0]}", *error.args[1:])
-            item.add_report_section("call", "requests", "\n".join(answers.last))
-        raise
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    return (yield from explained(item))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    return (yield from explained(item))
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     if NAMED_SERVER:
-        terminalreporter.write_line(f"On {NAMED_SERVER}, without the tests of the local Connect.")
+        terminalreporter.write_line(f"On {NAMED_SERVER}.")
     # For `python -m shared.commands.counts`, at the end of the tox run with this process.
     if directory := os.environ.get("TOX_ENV_DIR"):
-        outcomes = ("passed", "failed", "error", "skipped")
-        counts = {name: len(terminalreporter.stats.get(name, ())) for name in outcomes}
-        counts = {name: count for name, count in counts.items() if count}
-        text = json.dumps({"tox": os.getppid(), "counts": counts})
+        reports = terminalreporter.stats
+        failed = [report.nodeid for kind in ("failed", "error") for report in reports.get(kind, ())]
+        skipped = {
+            report.longrepr[2].removeprefix("Skipped: ") for report in reports.get("skipped", ())
+        }
+        if exitstatus and not failed:
+            failed = ["the tests ended early; its output tells why"]
+        run = {"tox": os.getppid(), "passed": len(reports.get("passed", ())), "failed": failed}
+        text = json.dumps(run | {"skipped": sorted(skipped)})
         Path(directory, "tests.json").write_text(text, encoding="utf-8")
 
 
@@ -144,10 +110,15 @@ def deep(pytestconfig):
 
 @pytest.fixture(scope="session")
 def tox():
-    """The settings of tox.ini."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(ROOT / "tox.ini", encoding="utf-8")
-    return parser
+    """The settings of each environment as tox reads them."""
+    keys = ["env_list", "labels", "base_python", "commands", "deps", "pass_env", "set_env"]
+    command = [sys.executable, "-m", "tox", "config", "--format", "json", "--core", "-e", "ALL"]
+    # An override is for the run outside.
+    variables = {name: value for name, value in os.environ.items() if "OVERRIDE" not in name}
+    run = subprocess.run(
+        [*command, "-k", *keys], cwd=ROOT, env=variables, capture_output=True, encoding="utf-8"
+    )
+    return json.loads(run.stdout)
 
 
 @pytest.fixture(scope="session")

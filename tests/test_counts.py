@@ -1,65 +1,40 @@
-"""The last line of a tox run tells how many tests passed, and what was not tested."""
+"""The summary of a tox run: what passed, what failed, and what was not tested."""
 
 import json
 import os
+import sys
 
-import pytest
-
-from shared.commands.counts import default_environments, expand, last_line, main, trouble_of
-
-
-@pytest.mark.parametrize(
-    ("runs", "line"),
-    [
-        ({"spec": {"passed": 1200}, "py310-a": {"passed": 1}}, "1201 passed, 0 failed"),
-        ({"spec": {"failed": 2, "error": 1}, "py310-a": {}}, "0 passed, 2 failed, 1 error"),
-        ({"spec": {"passed": 1}}, "1 passed, 0 failed; not tested: py310-a (no result)"),
-        ({}, "0 passed, 0 failed; not tested: spec, py310-a (no result)"),
-    ],
-)
-def test_last_line_tells_sums_and_what_gave_no_result(runs, line):
-    assert last_line(runs, ["spec", "py310-a"], lambda command: "") == line
+from shared.commands.counts import main
 
 
-def test_python_that_does_not_run_is_told_once_and_why():
-    names = ["spec", "py310-a", "py310-b", "py314-a", "py314-b", "py315-a", "py313-a"]
-    trouble = {"python3.10": "", "python3.13": "does not start"}
-    line = last_line({"spec": {"passed": 1}}, names, lambda name: trouble.get(name, "not found"))
-    untested = (
-        "Python 3.14, 3.15 (not found); Python 3.13 (does not start); py310-a, py310-b (no result)"
-    )
-    assert line == f"1 passed, 0 failed; not tested: {untested}"
-
-
-def test_command_that_does_not_start_is_told_from_one_that_is_not_there(tmp_path, monkeypatch):
-    """As a shim of pyenv for a Python that is not chosen."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for name, code in {"python3.98": 127, "python3.99": 0}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n", encoding="ascii")
-        (tmp_path / name).chmod(0o700)
-    told = [trouble_of(f"python3.{minor}") for minor in (97, 98, 99)]
-    assert told == ["not found", "does not start", ""]
-
-
-def test_names_with_alternatives_are_expanded():
-    names = ["py310-a", "py310-b-x", "py311-a", "py311-b-x"]
-    assert expand("py3{10, 11}-{a,b-x}") == names
-
-
-def test_default_environments_are_those_with_tests():
-    names = default_environments()
-    assert {"deploy", "project", "py310-restx", "py310-restx-lowest"} <= set(names)
-    assert not {"lint", "counts", ""} & set(names)
-
-
-def test_only_what_this_run_has_counted_is_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TOX_WORK_DIR", str(tmp_path))
-    for name, tox in [("project", os.getppid()), ("spec", "an earlier run")]:
+def test_summary_names_what_failed_and_what_was_not_tested(tmp_path, monkeypatch, capsys):
+    def write(name, passed, failed=(), skipped=(), tox=None):
         (tmp_path / name).mkdir()
-        text = json.dumps({"tox": tox, "counts": {"passed": 3}})
-        (tmp_path / name / "tests.json").write_text(text, encoding="utf-8")
+        run = {"tox": tox or os.getppid(), "passed": passed, "failed": failed, "skipped": skipped}
+        (tmp_path / name / "tests.json").write_text(json.dumps(run), encoding="utf-8")
+
+    write("connect", 5, skipped=["Python 3.8 is not installed"])
+    write("many", 1, failed=[f"test_{number}" for number in range(22)])
+    write("restx", 7, failed=["tests/test_app.py::test_list[restx]"])
+    write("spec", 9, tox="an earlier run")
+    # As a shim of pyenv for a Python that is not chosen.
+    for python, code in {"python3.98": 127, "python3.99": 0}.items():
+        (tmp_path / python).write_text(f"#!/bin/sh\nexit {code}\n", encoding="ascii")
+        (tmp_path / python).chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TOX_WORK_DIR", str(tmp_path))
+    names = "connect many restx spec py397-api py398-api py398-restx py399-api lint counts"
+    monkeypatch.setattr(sys, "argv", ["counts", *names.split()])
     main()
-    first, *_, last = capsys.readouterr().out.splitlines()[1:]
-    assert first.split() == ["project", "3", "passed"]
-    assert last.startswith("3 passed, 0 failed; not tested: ")
-    assert " spec," in last and " project," not in last
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "summary.txt").read_text(encoding="utf-8")
+    first, *lines = printed.splitlines()
+    assert first == "13 passed, 23 failed"
+    assert lines[:20] == [f"FAILED many: test_{number}" for number in range(20)]
+    assert lines[20:] == [
+        "FAILED many: 2 more",
+        "FAILED restx: tests/test_app.py::test_list[restx]",
+        "not tested in connect: Python 3.8 is not installed",
+        "not tested: Python 3.97, 3.98 (not found)",
+        "not tested: spec, py399-api (no result)",
+    ]

@@ -3,8 +3,8 @@
 import filecmp
 import hashlib
 import json
-import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +14,9 @@ import yaml
 from packaging.requirements import Requirement
 
 from shared.catalogue import CANONICAL, EXAMPLES, ROOT
-from shared.commands.counts import default_environments, expand
 from shared.harness.recipes import recipes_for
+
+WORKFLOW = ROOT / ".github" / "workflows" / "test.yml"
 
 
 def test_catalogue_is_the_example_directories():
@@ -58,7 +59,7 @@ def requirement_lines(example):
 def test_requirements_are_bounded_and_say_why(example):
     for requirement, reason in requirement_lines(example):
         operators = {specifier.operator for specifier in requirement.specifier}
-        assert operators == {">=", "<"}, f"{requirement} wants a lower and an upper bound"
+        assert operators == {">=", "<"}, f"{requirement} needs a lower and an upper bound"
         assert reason, f"{requirement} does not say why it is capped"
 
 
@@ -94,112 +95,79 @@ def test_environment_of_the_recipes_has_what_they_need():
     assert needed == listed, "RECIPES.md and tests/recipes-requirements.txt differ"
 
 
-def test_tox_has_an_environment_for_the_example(example, tox):
+@pytest.fixture(scope="module")
+def by_default(tox):
+    """The environments that `tox run-parallel` runs, as tox reads them."""
+    return {name: tox["env"][name] for name in tox["tox"]["env_list"]}
+
+
+def test_example_is_tested_on_each_python(example, tox, by_default):
+    names = {f"py31{minor}-{example.id}" for minor in range(6)} | {f"py310-{example.id}-lowest"}
+    assert not (missing := names - set(by_default)), f"tox.ini, env_list lacks {missing}"
     requirements = f"-r {example.directory}/requirements.txt"
-    line = f"{example.id}: {requirements}"
-    assert line in tox["testenv"]["deps"].splitlines(), f"tox.ini, [testenv] deps lacks: {line}"
-    lines = tox["examples"]["requirements"].splitlines()
-    assert requirements in lines, f"tox.ini, [examples] lacks: {requirements}"
-    ids = {f"py31{minor}-{example.id}" for minor in range(6)} | {f"py310-{example.id}-lowest"}
-    missing = ids - set(default_environments())
-    assert not missing, f"tox.ini, env_list lacks {', '.join(sorted(missing))}"
-    for label in tox["tox"]["labels"].strip().splitlines():
-        assert re.search(rf"\b{example.id}\b", label), (
-            f"tox.ini, labels lacks {example.id}: {label}"
-        )
+    for name in names:
+        assert requirements in by_default[name]["deps"], f"tox.ini, {name} lacks {requirements}"
+    for name in ("recipes", "fuzz", "bench"):
+        assert requirements in tox["env"][name]["deps"], f"tox.ini, {name} lacks {requirements}"
+    assert requirements in tox["env"]["audit"]["commands"][0]
+    for label, environments in tox["tox"]["labels"].items():
+        assert any(example.id in name.split("-") for name in environments), f"tox.ini, {label}"
+    windows = re.search(r"run -e (\S+,fuzz)\n", WORKFLOW.read_text(encoding="utf-8"))
+    assert example.id in windows[1].split(","), f"test.yml does not test {example.id} on Windows"
 
 
-@pytest.mark.parametrize("name", ["fuzz", "recipes", "bench", "audit"])
-def test_environment_takes_all_examples(name, tox):
-    (section,) = (title for title in tox if name in expand(title.partition(":")[2]))
-    settings = "".join(tox[section].values())
-    wanted = "{[examples]requirements}"
-    assert wanted in settings, f"tox.ini, [testenv:{name}] lacks: {wanted}"
-    assert "-example" not in settings, f"tox.ini, [testenv:{name}] names an example"
+def test_environment_beside_the_matrix_runs_on_the_python_of_tox(by_default):
+    """tox skips an environment whose Python is missing, and ends with congratulations."""
+    for name, settings in by_default.items():
+        assert name.startswith("py3") or settings["base_python"] == [sys.executable], name
 
 
-# Tests with what chooses among them, and which of them runs choose.
-MARKED = """
-import pytest
-
-def test_any(): ...
-@pytest.mark.local
-def test_local(): ...
-@pytest.mark.deep
-def test_deep(): ...
-def test_each(example): ...
-@pytest.mark.having("spec_url")
-def test_spec(example): ...
-@pytest.mark.of("restx", "api")
-def test_two(example): ...
-def test_at(mount): ...
-@pytest.mark.one_mount
-def test_once(mount): ...
-"""
-RUNS = [
-    (
-        ("connect", ""),
-        "any local each[restx] each[api] each[flasgger] each[credentials] spec[restx] "
-        "spec[flasgger] two[restx] two[api] at[content] once[content]",
-    ),
-    (
-        ("py310-restx", "", "--place", "deployed"),
-        "any local each[restx] spec[restx] two[restx] at[content] at[vanity] once[content]",
-    ),
-    (
-        ("console", "http://127.0.0.1:9", "--place", "tls", "--example", "flasgger", "--deep"),
-        "any deep each[flasgger] spec[flasgger] at[content] at[vanity] once[content] once[vanity]",
-    ),
-]
-
-
-@pytest.mark.parametrize(("run", "tests"), RUNS, ids=[run[0] for run, _ in RUNS])
-def test_run_has_the_tests_of_its_examples_mounts_and_server(tmp_path, run, tests):
-    environment, server, *options = run
-    file = tmp_path / "test_marked.py"
-    file.write_text(MARKED, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-c", "tox.ini"]
-    # Without the directory where it would count its tests.
-    env = {key: value for key, value in os.environ.items() if key != "TOX_ENV_DIR"}
-    env |= {"TOX_ENV_NAME": environment, "CONNECT_SERVER": server, "PYTEST_ADDOPTS": ""}
-    command += ["-p", "tests.conftest", *options, file]
-    told = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
-    collected = re.findall(r"::test_(\S+)", told.stdout)
-    assert collected, told.stdout + told.stderr
-    other = sorted(set(collected) ^ set(tests.split()))
-    assert not other, f"{environment} has, or lacks: {', '.join(other)}"
+def words_of(settings):
+    """The words of the commands of an environment."""
+    return [word for command in settings["commands"] for word in shlex.split(command)]
 
 
 def test_each_test_file_is_in_an_environment(tox):
-    settings = " ".join(value for section in tox.values() for value in section.values())
-    named = set(re.findall(r"tests/[\w/.]+", settings))
+    words = {word for settings in tox["env"].values() for word in words_of(settings)}
+    named = set(re.findall(r"tests/[\w/.]+", " ".join(words)))
     for path in (ROOT / "tests").rglob("test_*.py"):
         file = path.relative_to(ROOT)
         assert {file.as_posix(), file.parent.as_posix()} & named, f"tox.ini does not run {file}"
 
 
-def test_environments_beside_the_matrix_run_on_the_python_of_tox_and_on_the_oldest(tox):
-    """tox skips an environment whose Python is missing, and ends with congratulations."""
-    for name in tox.sections():
-        assert "base_python" not in tox[name] or name == "testenv:.tox", name
-    names = set(default_environments())
-    others = {name for name in names if not name.startswith("py3")}
-    oldest = {re.sub(f"^py310-|-{EXAMPLES[0].id}$", "", name) for name in names - others}
-    assert others - oldest == {"connect-lowest"}
-    missing = others - {name for title in tox for name in expand(title.partition(":")[2])}
-    assert not missing, f"tox.ini has no section for {missing}"
+def test_tests_of_the_local_connect_are_in_one_of_two_environments(by_default):
+    apps, server = (words_of(by_default[f"connect-{half}"]) for half in ("apps", "server"))
+    assert server == [*apps[:-1], f"not ({apps[-1]})"]
+    missing = [
+        name for name in apps[-1].split(" or ") if not (ROOT / "tests/connect" / name).exists()
+    ]
+    assert not missing, f"tox.ini, [shared] apps names {missing}"
 
 
-# The first three groups for maintainers and the weekly run; tox itself starts the last.
-ON_DEMAND = {"manifests", "pictures", "bench"} | {"reference", "audit"} | {".tox"}
+# For maintainers; `connect` is the two others.
+ON_DEMAND = {"manifests", "pictures", "bench", "connect"}
 
 
-def test_environment_runs_by_default_unless_it_is_on_demand(tox):
-    """Without it, tox ends with congratulations, too."""
-    env_list = {name for line in tox["tox"]["env_list"].splitlines() for name in expand(line)}
-    names = {name for title in tox for name in expand(title.partition("testenv:")[2])} - {""}
-    left = {name for name in names - ON_DEMAND - env_list if not name.startswith("next")}
-    assert not left, f"tox.ini, env_list lacks {', '.join(sorted(left))}"
+def test_environment_runs_by_default_or_weekly_or_is_on_demand(tox, by_default):
+    weekly = re.findall(r"run -(?:e|m) (\S+)", WORKFLOW.read_text(encoding="utf-8"))
+    labels = tox["tox"]["labels"]
+    run = {
+        name for names in weekly for word in names.split(",") for name in labels.get(word, [word])
+    }
+    left = set(tox["env"]) - set(by_default) - run - ON_DEMAND
+    assert not left, f"neither tox.ini, env_list, nor test.yml runs {left}"
+
+
+def test_server_of_a_publisher_reaches_no_environment(tox):
+    """CONNECT_SERVER is exported by people who publish to their own server."""
+    for name, settings in tox["env"].items():
+        assert not {"CONNECT_SERVER", "CONNECT_API_KEY", "CONNECT_*"} & set(settings["pass_env"]), (
+            name
+        )
+
+
+def test_warnings_are_errors(pytestconfig):
+    assert pytestconfig.getini("filterwarnings")[0] == "error"
 
 
 def test_older_python_is_told_in_one_line():
@@ -214,26 +182,28 @@ def test_older_python_is_told_in_one_line():
 STUB = """#!/bin/sh
 case "$1" in
 -c) echo "{prefix}" ;;
--m) mkdir -p .venv/bin; cp "$0" .venv/bin/pip; cp "$0" .venv/bin/tox ;;
-run-parallel) echo "{name} $TOX_SKIP_MISSING_INTERPRETERS $TOX_SKIP_ENV" ;;
+-m) mkdir -p .venv/bin .tox; cp "$0" .venv/bin/pip; cp "$0" .venv/bin/tox ;;
+run-parallel)
+    echo "{name} $TOX_SKIP_MISSING_INTERPRETERS $TOX_SKIP_ENV"; echo summary >.tox/summary.txt
+    exit 1 ;;
 esac
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="CI runs it on Linux")
 @pytest.mark.parametrize(
-    ("minors", "told"),
+    ("minors", "printed"),
     [
-        ((10, 11, 12, 13), "3.13 false ^$|py314-.*|py315-.*\n"),
-        ((10, 11, 12, 13, 15), "3.15 false ^$|py314-.*\n"),
+        ((10, 11, 12, 13), "3.13 false ^$|py314-.*|py315-.*\nsummary\n"),
+        ((10, 11, 12, 13, 15), "3.15 false ^$|py314-.*\nsummary\n"),
         ((10, 11, 13, 15), ""),
     ],
     ids=str,
 )
-def test_ci_runs_with_the_newest_python_and_wants_the_declared_ones(tmp_path, minors, told):
+def test_ci_needs_the_declared_pythons_and_prints_the_summary_last(tmp_path, minors, printed):
     (tmp_path / ".ci").mkdir()
     run = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
-    for name in ("bash", "sh", "dirname", "mkdir", "cp"):
+    for name in ("bash", "sh", "dirname", "mkdir", "cp", "rm", "cat"):
         (tmp_path / name).symlink_to(shutil.which(name))
     for minor in minors:
         prefix = tmp_path / f"3.{minor}"
@@ -242,56 +212,47 @@ def test_ci_runs_with_the_newest_python_and_wants_the_declared_ones(tmp_path, mi
             stub = STUB.replace("{name}", prefix.name).replace("{prefix}", str(prefix))
             program.write_text(stub, encoding="utf-8")
             program.chmod(0o700)
-    command = [tmp_path / "bash", run]
     ended = subprocess.run(
-        command, env={"PATH": str(tmp_path)}, capture_output=True, encoding="utf-8"
+        [tmp_path / "bash", run],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
     )
-    assert (ended.stdout, ended.returncode == 0) == (told, bool(told)), ended.stderr
+    assert (ended.stdout, ended.returncode != 0) == (printed, True), ended.stderr
 
 
 @pytest.fixture(scope="module")
-def jobs():
-    """The jobs of the workflow."""
-    workflow = ROOT / ".github" / "workflows" / "test.yml"
-    return yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
+def workflow():
+    """The workflow; its `on` is True for YAML 1.1."""
+    return yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
 
 
-def test_workflow_skips_no_python(jobs, tox):
-    linux, _ = jobs["readme"]["strategy"]["matrix"]["include"]
-    minors = re.search(r"^py3\{([\d,]+)\}", tox["tox"]["env_list"], re.MULTILINE)[1]
-    pythons = [f"3.{minor}" for minor in minors.split(",")]
-    assert linux["pythons"].split() == pythons, "the workflow has other Pythons than tox.ini"
-    assert linux["skip"] == "^$"
-    missing = jobs["readme"]["env"]["TOX_SKIP_MISSING_INTERPRETERS"]
+def test_workflow_runs_all_tests_with_the_newest_python_and_with_the_oldest(workflow, by_default):
+    job = workflow["jobs"]["readme"]
+    newest, oldest = job["strategy"]["matrix"]["include"]
+    minors = sorted({name[3:5] for name in by_default if name.startswith("py3")})
+    pythons = [f"3.{minor}" for minor in minors]
+    assert newest["pythons"].split() == pythons, "the workflow has other Pythons than tox.ini"
+    assert oldest["pythons"] == pythons[0] and newest["skip"] == "^$"
+    missing = workflow["env"]["TOX_SKIP_MISSING_INTERPRETERS"]
     assert missing == "false", "the workflow would pass without a Python that it does not find"
 
 
-def test_workflow_tests_the_examples_on_windows(jobs):
-    *_, names = jobs["windows"]["steps"][-1]["run"].split()
-    wanted = {example.id for example in EXAMPLES} | {
-        "fuzz"
-    }  # project is about files and shell scripts
-    assert set(names.split(",")) == wanted, "test.yml, windows, has other environments"
+def test_conditions_of_the_workflow_name_its_events(workflow):
+    """Otherwise a weekly job would never run."""
+    conditions = re.findall(r"event_name == '(\w+)'", WORKFLOW.read_text(encoding="utf-8"))
+    assert set(conditions) == {"schedule", "workflow_dispatch"} <= set(workflow[True])
 
 
-def test_workflow_tests_on_a_real_connect_what_can_run_there(jobs, tox):
-    (command,) = (
+def test_workflow_names_the_server_of_a_real_connect(workflow, tox):
+    [command] = (
         step["with"]["command"]
-        for step in jobs["connect"]["steps"]
+        for step in workflow["jobs"]["connect"]["steps"]
         if "command" in step.get("with", ())
     )
-    passed = [title for title in tox if "CONNECT_SERVER" in passed_on(tox, title)]
-    names = {expand(title.partition("testenv:")[2])[0] for title in passed} - {""}
-    assert set(command.split()[-1].split(",")) == names, "test.yml, connect, has other environments"
-
-
-def passed_on(tox, title):
-    """The variables that an environment gets."""
-    names = tox[title].get("pass_env", "")
-    return names.replace("{[deployed]pass_env}", tox["deployed"]["pass_env"])
-
-
-@pytest.mark.parametrize("name", ["audit", "reference"])
-def test_workflow_runs_what_is_for_the_weekly_run(jobs, name):
-    steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
-    assert any(step.endswith(f"tox run -e {name}") for step in steps), f"test.yml lacks {name}"
+    mapped = re.findall(r"\bTEST_CONNECT_(\w+)=\$CONNECT_\1 ", command)
+    assert mapped == ["SERVER", "API_KEY"]
+    passed_on = {n for n, env in tox["env"].items() if "TEST_CONNECT_SERVER" in env["pass_env"]}
+    assert set(command.split()[-1].split(",")) == passed_on, (
+        "test.yml, connect, has other environments"
+    )

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.commands.counts import default_environments, expand
 from shared.harness.readme import README, commands
 
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
@@ -96,26 +95,16 @@ def test_contract_of_the_readme_has_the_paths_of_each_example():
             assert f"`{path}`" in contract, f"README.md, The contract: {example.id} has {path}"
 
 
-def cells(*header):
-    """The words in backticks of each row, by cell, of the table with a header that starts so."""
-    first = re.escape(" | ".join(header))
-    text = "".join(TEXTS.values())
-    table = re.search(rf"^\| {first}.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
-    rows = [line.strip("|").split(" | ") for line in table[1].splitlines()]
-    return [[re.findall(r"`([^`]+)`", cell) for cell in row] for row in rows]
-
-
-def test_tox_has_the_environments_that_are_named(tox):
-    by_default = {name for name in default_environments() if not name.startswith("py3")}
-    sections = {name for title in tox.sections() for name in expand(title.partition(":")[2])}
-    told = {name for row in cells("environment", "tests") for name in row[0]}
-    assert by_default <= told
-    named = re.findall(r"tox run -e ([\w,-]+)", "".join(TEXTS.values()))
-    named = {name for names in named for name in names.split(",")} | told
-    on_one_python = {name for name in named if re.fullmatch(r"py\d+-restx(-lowest)?", name)}
-    assert named - on_one_python <= sections | {example.id for example in EXAMPLES}
-
-
-def test_tox_runs_the_tests_of_the_project(tox):
-    """test_project.py finds each test file that no environment runs, except itself."""
-    assert "tests/test_project.py" in tox["testenv:{,py310-}project"]["commands"]
+def test_environments_on_the_pages_are_those_of_tox(tox):
+    table = (
+        TEXTS[CONTRIBUTING]
+        .partition("| environment | tests |\n|---|---|\n")[2]
+        .partition("\n\n")[0]
+    )
+    rows = re.findall(r"^\|(.*?)\|", table, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(.*?)`", row)}
+    commands = re.findall(r"tox run -e ([\w,-]+)", "".join(TEXTS.values()))
+    named = {name for names in commands for name in names.split(",")}
+    assert listed | named <= set(tox["env"]) | {example.id for example in EXAMPLES}
+    by_default = {name for name in tox["tox"]["env_list"] if not name.startswith("py3")}
+    assert by_default - {"counts"} <= listed

@@ -2,5 +2,5 @@
 
 import os
 
-# The URL of a real server to test on; CONNECT_API_KEY is a key of it.
-NAMED_SERVER = os.environ.get("CONNECT_SERVER", "").rstrip("/")
+# The URL of a real server to test on, not CONNECT_SERVER, which publishers export for their own.
+NAMED_SERVER = os.environ.get("TEST_CONNECT_SERVER", "").rstrip("/")

@@ -63,9 +63,9 @@ def links() -> dict[str, list[tuple[str, str]]]:
 
 def named_key() -> str:
     """Return the key of the named server; raises Unusable without one."""
-    if key := os.environ.get("CONNECT_API_KEY"):
+    if key := os.environ.get("TEST_CONNECT_API_KEY"):
         return key
-    raise Unusable(f"Set CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
+    raise Unusable(f"Set TEST_CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def server_at(place: str) -> Iterator[Server]:
     """
     if NAMED_SERVER:
         key = named_key()
-        with deploying(NAMED_SERVER, key) as deploy:
+        with deploying(NAMED_SERVER, key, unique=True) as deploy:
             yield Server(NAMED_SERVER, key, deploy)
         return
     with ExitStack() as stack:
@@ -104,10 +104,13 @@ def server_at(place: str) -> Iterator[Server]:
 
 
 @contextmanager
-def deploying(url: str, key: str, open_to_all: bool = False) -> Iterator[Deploy]:
+def deploying(
+    url: str, key: str, open_to_all: bool = False, unique: bool = False
+) -> Iterator[Deploy]:
     """Give `deploy(example)`, which returns the base URL of its content at each mount.
 
     open_to_all: visitors need no key; by default content answers its owner only.
+    unique: vanity paths end in a part of the GUID, for a server that others use, too.
     Each example is deployed once, and deleted when the context ends. `deploy` raises ClientError
     with the log of the app, or of its build, when the client fails.
     """
@@ -133,9 +136,7 @@ def deploying(url: str, key: str, open_to_all: bool = False) -> Iterator[Deploy]
                 raise
             guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
             stack.callback(lambda: api.delete(guid).raise_for_status())
-            # A server that others use, too, may have the path already.
-            unique = f"-{guid[:8]}" if NAMED_SERVER else ""
-            path = f"/{example.directory}{unique}"
+            path = f"/{example.directory}" + (f"-{guid[:8]}" if unique else "")
             api.put(f"{guid}/vanity", json={"path": f"{path}/"}).raise_for_status()
             if open_to_all:
                 api.patch(guid, json={"access_type": "all"}).raise_for_status()

@@ -35,6 +35,8 @@ def start(temporary):
     """Starts `python ARGUMENTS` in a terminal."""
     # As behind a company's proxy; nothing listens here, so a request to it fails.
     variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
+    # As people have it who publish: nothing goes to that server, nor is named after it.
+    variables |= {"CONNECT_SERVER": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
     # This Python alone: uv starts each that PATH names, shims of pyenv that fail included.
     programs = [Path(sys.executable).parent, Path(sys.base_prefix, "bin"), os.defpath]
