@@ -16,7 +16,7 @@ from shared import contract
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
-from shared.harness.readme import commands
+from shared.harness.readme import DEPLOYING, commands
 from shared.harness.recipes import recipes_for
 
 REPAIR = "to write it again, tox run -e manifests"
@@ -56,7 +56,7 @@ def test_client_tells_connect_which_pythons_will_do(manifest):
     assert list(pythons.filter(["3.9", "3.10", "3.15"])) == ["3.10", "3.15"]
 
 
-PAGES = [ROOT / name for name in ("README.md", "RECIPES.md", ".github/SUPPORT.md")]
+PAGES = [ROOT / name for name in ("README.md", "DEPLOYING.md", "RECIPES.md", ".github/SUPPORT.md")]
 PAGES += [ROOT / "shared/connect/README.md", *(example.readme for example in EXAMPLES)]
 
 
@@ -122,7 +122,7 @@ def test_readme_of_an_example_runs_it_and_calls_it(installed):
 
 def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):
     subprocess.run([".venv/bin/pip", "install", "--quiet", "gunicorn"], cwd=installed, check=True)
-    (command,) = commands("Run several processes")
+    (command,) = commands("Run several processes", DEPLOYING)
     variables, _, gunicorn = command.replace(":8000", ":0").partition(" gunicorn ")
     command = f"env {variables} .venv/bin/gunicorn {gunicorn}"
     # gunicorn writes below HOME.
@@ -142,7 +142,7 @@ def test_readme_renames_the_app():
         project = copy / "pyproject.toml"
         text = project.read_text(encoding="utf-8").replace("app:app", "server:service")
         project.write_text(text, encoding="utf-8")
-        ((program, *words),) = map(str.split, commands("Rename `app.py` or `app`"))
+        ((program, *words),) = map(str.split, commands("Rename `app.py` or `app`", DEPLOYING))
         client.run(*words[:-1], str(copy))
         manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
     assert program == "rsconnect"
@@ -153,7 +153,7 @@ def test_readme_renames_the_app():
 def test_readme_adds_a_new_file_to_the_manifest():
     """Connect publishes the files from git that the manifest lists."""
     with private_client() as client:
-        ((program, *words),) = map(str.split, commands("From git"))
+        ((program, *words),) = map(str.split, commands("From git", DEPLOYING))
         directory = client.root / words[-1]
         (directory / "helper.py").write_text("", encoding="utf-8")
         client.run(*words)

@@ -1,15 +1,21 @@
-"""What the README shows about calling deployed content with an API key."""
+"""What the pages show about calling content with an API key, and about deploying from CI."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import uuid
 
+import httpx
 import pytest
 
 from shared import contract
 from shared.harness.curl import curl
-from shared.harness.readme import README, commands
+from shared.harness.readme import DEPLOYING, README, commands
+
+KEY = "Authorization: Key {}"
 
 
 @pytest.fixture
@@ -38,3 +44,39 @@ def test_python_sends_a_key(real):
     command = [sys.executable, "-c", real(code)]
     run = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert (run.stdout, run.stderr) == (f"{contract.greeting('en')}\n", "")
+
+
+@pytest.mark.one_mount
+@pytest.mark.of("restx")
+def test_ci_deploys_with_requests_or_the_client(example, mount, server, tmp_path):
+    """`mount` lets this run once; the content is found by its name, as the page says."""
+    deploy, create, archive, *later = commands("From other CI", DEPLOYING)
+    name = f"ci-{uuid.uuid4().hex[:8]}"  # others may use the server, too
+    names = {"my-api": name, "$API": f"{server.url}/__api__/v1", "$KEY": KEY.format(server.key)}
+
+    def here(command):
+        return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], command)
+
+    shutil.copytree(example.path, tmp_path / name)
+    found = re.search("with `(curl .+name=.+?)`", DEPLOYING.read_text(encoding="utf-8"))[1]
+    assert json.loads(curl(here(found), tmp_path)) == []
+    names["GUID"] = guid = json.loads(curl(here(create), tmp_path))["guid"]
+    try:
+        subprocess.run(["sh", "-c", here(archive)], cwd=tmp_path, check=True)
+        for command, field in zip(later, ("BUNDLE:id", "TASK:task_id")):
+            placeholder, _, field = field.partition(":")
+            names[placeholder] = json.loads(curl(here(command), tmp_path))[field]
+        task = {"finished": False}
+        while not task["finished"]:
+            task = json.loads(curl(here(later[-1]), tmp_path))
+        assert task["code"] == 0, task
+        assert [item["guid"] for item in json.loads(curl(here(found), tmp_path))] == [guid]
+        variables = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.key}
+        environment = {**os.environ, **variables, "HOME": str(tmp_path)}
+        path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+        environment |= {"PATH": path, "RSCONNECT_DISABLE_VERSION_CHECK": "1"}
+        subprocess.run(["sh", "-c", here(deploy)], cwd=tmp_path, env=environment, check=True)
+        url = f"{server.url}/content/{guid}{example.list_url}"
+        assert httpx.get(url, headers=server.headers, timeout=60).json() == contract.greetings()
+    finally:
+        httpx.delete(f"{server.url}/__api__/v1/content/{guid}", headers=server.headers)

@@ -115,7 +115,7 @@ def deploying(
     with the log of the app, or of its build, when the client fails.
     """
     bypass_proxies()
-    add, *known = [shlex.split(command)[1:] for command in commands("Deploy")]
+    add, known = [shlex.split(command)[1:] for command in commands("Deploy")]
     headers = {"Authorization": f"Key {key}"}
     with (
         httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
@@ -127,9 +127,8 @@ def deploying(
 
         @functools.cache
         def deploy(example: Example) -> dict[str, str]:
-            [command] = (c for c in known if c[-1] == f"./{example.directory}/")
             try:
-                printed = client.run(*command)
+                printed = client.run(*known[:-1], f"./{example.directory}/")
             except ClientError as error:
                 if found := GUID.search(error.output):
                     raise ClientError(f"{error.output}\n{newest_log(api, found[0])}") from None

@@ -1,6 +1,7 @@
 """The commands that serve: they start, stop at Ctrl-C, and say in one line what is wrong."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.harness.readme import commands
+from shared.harness.curl import curl
+from shared.harness.readme import README, commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 pytestmark = pytest.mark.local
@@ -108,6 +110,9 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
             assert any(url.endswith(f"/{example.directory}{path}") for url in urls)
     for url in urls:
         assert httpx.get(url, timeout=60).status_code == 200, url  # they are open to all
+    command, answer = re.search(r"\$ (curl .*)\n(.*)", README.read_text(encoding="utf-8")).groups()
+    here = re.sub("http://[^/]+", re.match("http://[^/]+", urls[0])[0], command)
+    assert json.loads(curl(here, temporary)) == json.loads(answer)
     assert "the-key" not in printed
     check_stops(process, temporary)
 
