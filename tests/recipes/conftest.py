@@ -1,0 +1,38 @@
+"""What all tests of recipes share: copies of an example that have some of them."""
+
+import shutil
+
+import pytest
+from werkzeug.test import Client
+
+from shared.harness.recipes import apply, recipes_for
+from shared.harness.thread import MOUNTS, load
+
+
+@pytest.fixture(scope="module")
+def cook(example, tmp_path_factory):
+    """A function that applies recipes to a new copy, adds code to it, and returns a client.
+
+    The client's `copy` is the directory. A variable with a path leads to `data` beside it.
+    """
+
+    def cook(*titles, code="", **variables):
+        copy = shutil.copytree(example.path, tmp_path_factory.mktemp("cook") / "copy")
+        recipes = recipes_for(example)
+        variables = apply([recipes[title] for title in titles], copy) | variables
+        for name, value in variables.items():
+            patch.setenv(name, str(copy.parent / "data") if value.startswith("/") else value)
+        with (copy / "app.py").open("a", encoding="utf-8") as file:
+            file.write(code)
+        client = Client(load(copy))
+        client.copy = copy
+        return client
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield cook
+
+
+@pytest.fixture
+def mounts():
+    """The environ of requests below two paths, as Connect sends them."""
+    return [{"SCRIPT_NAME": MOUNTS[name]} for name in ("content", "vanity")]

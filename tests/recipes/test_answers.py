@@ -1,0 +1,132 @@
+"""What a copy answers, besides greetings: dates and data frames, specs, pages, lines of the log."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+DATES = "Send dates, Decimals and unescaped text"
+KINDS = """
+import datetime as dt
+import uuid
+
+KINDS = {
+    "date": dt.date(2026, 11, 26),
+    "aware": dt.datetime(2026, 11, 26, 8, 30, tzinfo=dt.timezone.utc),
+    "decimal": Decimal("0.10000000000000000001"),
+    "uuid": uuid.UUID(int=1),
+    "nested": [{"deep": Decimal("1.50")}],
+    "text": "你好",
+}
+"""
+ROUTE = """
+@app.route("/kinds")
+def kinds():
+    return KINDS
+"""
+RESOURCE = """
+model = api.model("Kinds", {"date": fields.Date, "aware": fields.DateTime, "decimal": fields.Raw})
+
+@api.route("/kinds")
+class Kinds(Resource):
+    def get(self):
+        return KINDS
+
+    @api.marshal_with(model)
+    def post(self):
+        return KINDS
+"""
+
+
+def test_dates_and_decimals_are_text_in_iso_8601(cook, example):
+    """flask-restplus#608, flask-restx#355, #635."""
+    client = cook(DATES, code=KINDS + (RESOURCE if example.id == "restx" else ROUTE))
+    answer = client.get("/kinds")
+    assert answer.json == {
+        "date": "2026-11-26",
+        "aware": "2026-11-26T08:30:00+00:00",
+        "decimal": "0.10000000000000000001",
+        "uuid": "00000000-0000-0000-0000-000000000001",
+        "nested": [{"deep": "1.50"}],
+        "text": "你好",
+    }
+    assert "你好" in answer.text
+    if example.id == "restx":
+        marshalled = client.post("/kinds").json
+        assert marshalled == {name: answer.json[name] for name in ("date", "aware", "decimal")}
+    if example.spec_url:
+        # Flasgger's LazyString goes through the same function.
+        assert client.get(example.spec_url).status_code == 200
+
+
+def test_what_is_missing_in_a_data_frame_is_null(cook):
+    """flask-restful#269, flask#6114."""
+    code = """
+@app.route("/rows")
+def get_rows():
+    nan = float("nan")
+    return {"rows": rows_of(pandas.DataFrame({
+        "number": [0.1 + 0.2, nan, float("inf")],
+        "day": pandas.to_datetime(["2026-11-26T08:30", None, "1969-01-01T00:00"]),
+        "text": ["你好", None, nan],
+        "whole": pandas.array([2**60, None, 1], dtype="Int64"),
+    }, index=["a", "b", "c"])), "none": rows_of(pandas.DataFrame())}
+"""
+    text = cook("Send a data frame", code=code).get("/rows").text
+    answer = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    first, second, third = answer["rows"]
+    assert first == {
+        "number": pytest.approx(0.3, rel=1e-14),
+        "day": "2026-11-26T08:30:00.000",
+        "text": "你好",
+        "whole": 2**60,
+    }
+    assert second == {"number": None, "day": None, "text": None, "whole": None}
+    assert (third["number"], third["day"]) == (None, "1969-01-01T00:00:00.000")
+    assert answer["none"] == []
+
+
+@pytest.mark.of("restx")
+def test_page_and_console_stay_below_the_mount(cook, mounts):  # flask-restx#452, #523, #526
+    client = cook("Put a page of your own at /")
+    for mount in mounts:
+        assert 'href="docs/"' in client.get("/", environ_overrides=mount).text
+        console = client.get("/docs/", environ_overrides=mount).text
+        assert f'url: "{mount["SCRIPT_NAME"]}/swagger.json"' in console
+
+
+@pytest.mark.of("flasgger")
+def test_openapi_3_names_the_mount_as_server(cook, example, mounts):  # flasgger#366
+    client = cook("Describe it in OpenAPI 3")
+    for mount in mounts:
+        spec = client.get(example.spec_url, environ_overrides=mount).json
+        assert spec["servers"] == [{"url": mount["SCRIPT_NAME"]}]
+    # What OpenAPI 3 does not have.
+    text = json.dumps(spec)
+    assert not [word for word in ("basePath", "definitions", "produces") if word in text]
+    reference = {"$ref": "#/components/schemas/Greeting"}
+    answer = spec["paths"]["/greetings/{lang}/"]["get"]["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"] == reference
+
+
+ASK = """
+from app import app
+client = app.test_client()
+client.get({path!r})
+client.get("/%0AERROR")
+"""
+
+
+def test_each_answer_is_one_line_of_the_log(cook, example):  # gunicorn#379, flask#2407
+    logger = "ns.logger" if example.id == "restx" else "app.logger"
+    code = f"\n{logger}.debug('hidden')\n{logger}.info('shown')\n"
+    copy = cook("Log what happens", code=code).copy
+    command = [sys.executable, "-c", ASK.format(path=example.list_url)]
+    run = subprocess.run(command, cwd=copy, capture_output=True, encoding="utf-8")
+    lines = [line.partition("INFO in app: ")[2] for line in run.stderr.splitlines()]
+    shown, first, second = filter(None, lines)
+    assert (shown, first) == ("shown", f"GET '{example.list_url}': 200 OK")
+    assert second.startswith("GET '/\\nERROR': ")
+    counts = [run.stderr.count(text) for text in ("hidden", "shown", first, "Traceback")]
+    assert counts == [0, 1, 1, 0], run.stderr

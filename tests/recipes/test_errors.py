@@ -1,0 +1,86 @@
+"""Errors of a copy that answers them in JSON."""
+
+import pytest
+from werkzeug.test import Client
+
+from shared.harness.thread import load
+
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+ERRORS = "Answer errors in JSON"
+BROKEN = """
+@app.route("/crash/of/app")
+def crash():
+    raise RuntimeError("secret")
+
+
+@app.route("/slash/", methods=["GET"])
+def slash():
+    return {}
+
+
+@app.route("/refuse/<int:code>")
+def refuse(code):
+    abort(code, f"Own text of {code}, and \\ud800.")
+"""
+CRASH = """
+@ns.route("/crash")
+class Crash(Resource):
+    def get(self):
+        raise RuntimeError("secret")
+
+    def post(self):
+        abort(409, "Taken.")
+"""
+
+
+@pytest.fixture(scope="module")
+def errors(cook):
+    """A client of a copy that answers errors in JSON, and has routes that fail."""
+    return cook(ERRORS, code=BROKEN)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html", BROWSER["Accept"]])
+def test_errors_are_json_for_everybody(errors, example, accept):
+    """werkzeug#2550, flask-api#40."""
+    headers = {"Accept": accept}
+    for answer in (errors.get("/no/such/page", headers=headers), errors.options("/no/such/page")):
+        assert (answer.status_code, list(answer.json)) == (404, ["message"])
+    for path in (example.list_url, example.item_url.format(lang="en"), "/slash/"):
+        answer = errors.patch(path, headers=headers)
+        assert (answer.status_code, list(answer.json)) == (405, ["message"])
+        assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
+    for code in (400, 503):
+        answer = errors.get(f"/refuse/{code}", headers=headers)
+        message = {"message": f"Own text of {code}, and \ud800."}
+        assert (answer.status_code, answer.json) == (code, message)
+
+
+def test_crash_tells_nothing_of_the_exception(errors):
+    for headers in ({}, BROWSER):
+        answer = errors.get("/crash/of/app", headers=headers)
+        assert (answer.status_code, answer.mimetype) == (500, "application/json")
+        assert "secret" not in answer.text and "RuntimeError" not in answer.text
+
+
+def test_redirect_stays(errors):
+    redirect = errors.get("/slash?a=1")
+    assert (redirect.status_code, redirect.mimetype) == (308, "text/html")
+    assert redirect.headers["Location"] == "http://localhost/slash/?a=1"
+
+
+def test_errors_are_json_while_testing(errors, example):
+    app = load(errors.copy)
+    app.testing = True
+    assert Client(app).patch(example.list_url).json["message"]
+    with pytest.raises(RuntimeError, match="secret"):
+        Client(app).get("/crash/of/app")
+
+
+@pytest.mark.of("restx")
+def test_resource_answers_as_the_app(cook):
+    client = cook(ERRORS, code=CRASH)
+    for headers in ({}, BROWSER):
+        answer = client.get("/greetings/crash", headers=headers)
+        assert (answer.status_code, answer.mimetype) == (500, "application/json")
+        assert "secret" not in answer.text
+        assert client.post("/greetings/crash", headers=headers).json == {"message": "Taken."}
