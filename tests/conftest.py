@@ -12,7 +12,7 @@ import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness import NAMED_SERVER
-from shared.harness.loopback import bypass_proxies
+from shared.harness.loopback import CONTEXT, bypass_proxies
 
 # The mounts at which an example is asked in each place. `tls` is `deployed` behind a proxy with
 # TLS, `processes` the first with three processes of each app.
@@ -154,7 +154,7 @@ def server(pytestconfig):
 def api(server):
     """An HTTP client of the server's API, with the key."""
     url = f"{server.url}/__api__/v1/"
-    with httpx.Client(base_url=url, headers=server.headers, timeout=60) as api:
+    with httpx.Client(base_url=url, headers=server.headers, timeout=60, verify=CONTEXT) as api:
         yield api
 
 
@@ -180,7 +180,7 @@ def place(request, example, pytestconfig):
 def visitor(request, pytestconfig):
     """What a visitor of the place needs: options of httpx.Client."""
     if pytestconfig.option.place == "thread":
-        return {}
+        return {"verify": CONTEXT}
     return request.getfixturevalue("server").visitor
 
 

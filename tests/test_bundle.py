@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from contextlib import contextmanager
 
 import httpx
@@ -14,7 +15,6 @@ from packaging.specifiers import SpecifierSet
 
 from shared import contract
 from shared.catalogue import EXAMPLES, ROOT
-from shared.harness.bundle import running, write_manifest
 from shared.harness.client import private_client
 from shared.harness.readme import DEPLOYING, commands
 from shared.harness.recipes import recipes_for
@@ -26,7 +26,7 @@ REPAIR = "to write it again, tox run -e manifests"
 def manifest(example):
     """The manifest that the client writes for the directory as it is now."""
     with private_client() as client:
-        return write_manifest(client, client.root / example.directory)
+        return client.write_manifest(client.root / example.directory)
 
 
 def test_committed_manifest_is_that_of_its_directory(example, manifest):
@@ -46,7 +46,7 @@ def test_what_posit_publisher_writes_does_not_count(monkeypatch, tmp_path):
         (copy / ".posit" / "deployment.toml").touch()
     monkeypatch.setattr("shared.catalogue.ROOT", tmp_path)
     with private_client() as client:
-        files = write_manifest(client, client.root / EXAMPLES[0].directory)["files"]
+        files = client.write_manifest(client.root / EXAMPLES[0].directory)["files"]
     assert not [name for name in files if ".posit" in name]
 
 
@@ -108,10 +108,22 @@ def installed(tmp_path_factory):
 
 @contextmanager
 def run_from_readme(command, directory, **variables):
-    """Run a command that serves in a directory, at a free port; give its URL."""
-    options = {"cwd": directory, "env": {**os.environ, **variables}}
-    with running(["sh", "-c", f"exec {command}"], **options) as url:
-        yield url
+    """Run a command that serves in a directory, at a free port; give the URL that it prints."""
+    options = {"cwd": directory, "env": {**os.environ, **variables}, "encoding": "utf-8"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(["sh", "-c", f"exec {command}"], **options, **pipes) as process:
+        printed, url = "", None
+        for line in process.stdout:
+            printed += line
+            if url := re.search(r"(?:Running on|Listening at:) (http://\S+)", line):
+                break
+        # A full pipe would block the command.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        try:
+            assert url, f"{command} ends before it serves:\n{printed}"
+            yield url[1]
+        finally:
+            process.terminate()
 
 
 def test_readme_of_an_example_runs_it_and_calls_it(installed):

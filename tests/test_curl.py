@@ -41,44 +41,34 @@ def url():
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 SENT = [
     ("", {"method": "GET", "accept": "*/*", "body": ""}),
-    ("-X DELETE", {"method": "DELETE"}),
+    ("-X DELETE -b 'a=1; b=2'", {"method": "DELETE", "cookie": "a=1; b=2"}),
     ("-H 'accept: text/html' -H X-A:é", {"accept": "text/html", "x_a": "Ã©"}),
-    ("-b 'a=1; b=2'", {"cookie": "a=1; b=2"}),
     ("-d a=1 -d b=2", {"method": "POST", "type": FORM, "body": "a=1&b=2"}),
-    ("-X PUT -d @sent", {"method": "PUT", "body": "in a file"}),
     ("--data-binary @sent -H 'Content-Type: text/csv'", {"type": "text/csv", "body": "in a file"}),
-    ("--json {}", {"method": "POST", "type": JSON, "accept": JSON, "body": "{}"}),
-    ("--json {} -H 'Accept: */*'", {"type": JSON, "accept": "*/*"}),
+    ("--json {} -X PUT", {"method": "PUT", "type": JSON, "accept": JSON, "body": "{}"}),
 ]
 
 
 @pytest.mark.parametrize(("options", "sent"), SENT, ids=[options for options, _ in SENT])
 def test_request_is_what_curl_sends(url, tmp_path, options, sent):
     (tmp_path / "sent").write_text("in a file", encoding="utf-8")
-    told = json.loads(curl(f"curl {options} {url}", tmp_path))
-    assert told == told | sent
+    printed = curl(f"curl -i {options} {url}", tmp_path)
+    assert printed.startswith("HTTP/1.0 200 OK\n")
+    head, _, body = printed.partition("\n\n")
+    assert "set-cookie: a=1\nset-cookie: b=2" in head.lower()
+    echoed = json.loads(body)
+    assert echoed == echoed | sent
 
 
 def test_form_has_fields_and_files(url, tmp_path):
     (tmp_path / "sent.txt").write_text("in a file", encoding="utf-8")
-    told = json.loads(curl(f"curl -F note=mine -F 'file=@sent.txt' {url}", tmp_path))
-    assert told["type"].startswith("multipart/form-data; boundary=")
-    assert re.search(r'name="note"\s+mine', told["body"])
-    assert re.search(r'name="file"; filename="sent.txt"\s+.*\s+in a file', told["body"])
+    echoed = json.loads(curl(f"curl -F note=mine -F 'file=@sent.txt' {url}", tmp_path))
+    assert echoed["type"].startswith("multipart/form-data; boundary=")
+    assert re.search(r'name="note"\s+mine', echoed["body"])
+    assert re.search(r'name="file"; filename="sent.txt"\s+.*\s+in a file', echoed["body"])
 
 
-def test_head_and_headers_are_printed(url, tmp_path):
-    head = curl(f"curl -I {url}", tmp_path)
-    assert head.startswith("HTTP/1.0 200 OK\n") and head.endswith("\n\n")
-    assert "set-cookie: a=1\nset-cookie: b=2\n" in head.lower()
-    assert json.loads(curl(f"curl -i {url}", tmp_path).partition("\n\n")[2])["method"] == "GET"
-    assert curl(f"curl -s -o kept {url}", tmp_path) == ""
-    assert json.loads((tmp_path / "kept").read_bytes())["method"] == "GET"
-
-
-@pytest.mark.parametrize(
-    "command", ["wget {}", "curl --nope {}", "curl", "curl http://127.0.0.1:9/"]
-)
+@pytest.mark.parametrize("command", ["wget {}", "curl --nope {}", "curl http://127.0.0.1:9/"])
 def test_what_cannot_be_asked_is_one_line(url, tmp_path, command):
     with pytest.raises(CurlError, match="^.+$"):
         curl(command.format(url), tmp_path)

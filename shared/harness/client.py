@@ -1,6 +1,7 @@
 """Runs the real rsconnect client, apart from what you have set up for it on this machine."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -57,6 +58,14 @@ class Client:
         except subprocess.CalledProcessError as error:
             raise ClientError(COLOR.sub("", error.output)) from None
         return COLOR.sub("", "\n".join(lines))
+
+    def write_manifest(self, directory: Path) -> dict:
+        """Write a manifest.json from a directory's pyproject.toml; return its value.
+
+        Raises ClientError when the client refuses the directory.
+        """
+        self.run("write-manifest", "pyproject", "--overwrite", str(directory))
+        return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-FORM = "application/x-www-form-urlencoded"
+from shared.harness.loopback import CONTEXT
 
 
 class CurlError(Exception):
@@ -32,59 +32,56 @@ PARSER.add_argument("--data-binary")
 PARSER.add_argument("--json")
 PARSER.add_argument("-F", "--form", action="append", default=[])
 PARSER.add_argument("-b", "--cookie")
-PARSER.add_argument("-o", "--output")
 PARSER.add_argument("-i", "--include", action="store_true")
-PARSER.add_argument("-I", "--head", action="store_true")
+PARSER.add_argument("-f", "--fail", action="store_true")
 PARSER.add_argument("-s", "--silent", action="store_true")
+PARSER.add_argument("-S", "--show-error", action="store_true")
 
 
 def curl(command: str, directory: Path, **options: object) -> str:
     """Return what a `curl` command prints, as text.
 
-    directory: where it reads and writes files. options: those of httpx.Client. Follows no
-    redirect, as curl. Raises CurlError.
+    directory: where it reads files. options: those of httpx.Client. Follows no redirect, as curl.
+    Raises CurlError.
     """
     program, *words = shlex.split(command)
     if program != "curl":
         raise CurlError(f"{command} is no curl command.")
-    asked = PARSER.parse_args(words)
-
-    def content_of(text: str) -> bytes:
-        return (directory / text[1:]).read_bytes() if text.startswith("@") else text.encode()
-
-    headers, more = {"Accept": "*/*"}, {}
-    if asked.json is not None:
+    arguments = PARSER.parse_args(words)
+    headers, body = {"Accept": "*/*"}, {}
+    parts = [arguments.json, arguments.data_binary, *arguments.data]
+    if parts := [part for part in parts if part is not None]:
+        read = [(directory / p[1:]).read_bytes() if p[:1] == "@" else p.encode() for p in parts]
+        body["content"] = b"&".join(read)
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    if arguments.json is not None:
         headers |= {"Content-Type": "application/json", "Accept": "application/json"}
-        more["content"] = content_of(asked.json)
-    elif asked.data or asked.data_binary is not None:
-        headers["Content-Type"] = FORM
-        parts = asked.data if asked.data_binary is None else [asked.data_binary]
-        more["content"] = b"&".join(map(content_of, parts))
-    elif asked.form:
-        fields = dict(part.split("=", 1) for part in asked.form)
-        paths = {name: value[1:] for name, value in fields.items() if value.startswith("@")}
-        more["data"] = {name: value for name, value in fields.items() if name not in paths}
-        more["files"] = {
-            name: (Path(path).name, (directory / path).read_bytes()) for name, path in paths.items()
-        }
-    if asked.cookie:
-        headers["Cookie"] = asked.cookie
-    for header in asked.header:
+    if arguments.form:
+        fields = dict(part.split("=", 1) for part in arguments.form)
+        names = [name for name, value in fields.items() if value[:1] == "@"]
+        paths = {name: directory / fields.pop(name)[1:] for name in names}
+        files = {name: (path.name, path.read_bytes()) for name, path in paths.items()}
+        body = {"data": fields, "files": files}
+    if arguments.cookie:
+        headers["Cookie"] = arguments.cookie
+    for header in arguments.header:
         name, _, value = header.partition(":")
         headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
         headers[name] = value.strip().encode()
-    method = asked.request or ("HEAD" if asked.head else "POST" if more else "GET")
+    method = arguments.request or ("POST" if body else "GET")
     try:
-        with httpx.Client(timeout=60, **options) as client:
-            answer = client.request(method, asked.url, headers=headers, **more)
+        with httpx.Client(**{"timeout": 60, "verify": CONTEXT, **options}) as client:
+            answer = client.request(method, arguments.url, headers=headers, **body)
     except httpx.HTTPError as error:
         raise CurlError(f"{command}: {error}") from None
-    if asked.output:
-        (directory / asked.output).write_bytes(answer.content)
-    body = "" if asked.output else answer.text
-    if asked.include or asked.head:
-        lines = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]
-        raw = answer.headers.raw  # names as they were sent
-        lines += [f"{name.decode()}: {value.decode('latin-1')}" for name, value in raw]
-        return "\n".join([*lines, "", body])
-    return body
+    if arguments.fail and answer.is_error:
+        raise CurlError(f"{command}: the server answers {answer.status_code}")
+    head = []
+    if arguments.include:
+        head = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]
+        # Names as they were sent.
+        head += [
+            f"{name.decode()}: {value.decode('latin-1')}" for name, value in answer.headers.raw
+        ]
+        head += [""]
+    return "\n".join([*head, answer.text])

@@ -16,7 +16,7 @@ from shared.catalogue import EXAMPLES, Example
 from shared.connect.server import LocalConnect
 from shared.harness import NAMED_SERVER
 from shared.harness.client import ClientError, private_client
-from shared.harness.loopback import bypass_proxies
+from shared.harness.loopback import CONTEXT, bypass_proxies
 from shared.harness.readme import commands
 
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -36,7 +36,7 @@ class Server:
     url: str  # for those who deploy
     key: str
     deploy: Deploy
-    trust: ssl.SSLContext | bool = True  # httpx's `verify`
+    trust: ssl.SSLContext = CONTEXT
     fingerprint: str | None = None  # of a certificate that a browser does not know
 
     @property
@@ -116,9 +116,9 @@ def deploying(
     """
     bypass_proxies()
     add, known = [shlex.split(command)[1:] for command in commands("Deploy")]
-    headers = {"Authorization": f"Key {key}"}
+    base, headers = f"{url}/__api__/v1/content/", {"Authorization": f"Key {key}"}
     with (
-        httpx.Client(base_url=f"{url}/__api__/v1/content/", headers=headers, timeout=60) as api,
+        httpx.Client(base_url=base, headers=headers, timeout=60, verify=CONTEXT) as api,
         ExitStack() as stack,
         private_client() as client,
     ):

@@ -9,6 +9,7 @@ import pytest
 from shared.connect.server import LocalConnect
 from shared.harness import NAMED_SERVER
 from shared.harness.client import private_client
+from shared.harness.loopback import CONTEXT
 from shared.harness.servers import Unusable, kept_environments, named_key
 from tests.connect.support import (
     DeployingClient,
@@ -92,7 +93,7 @@ def viewer(server):
 @pytest.fixture
 def stranger(server):
     """An HTTP client without a key."""
-    with httpx.Client(base_url=server.url, timeout=60) as stranger:
+    with httpx.Client(base_url=server.url, timeout=60, verify=CONTEXT) as stranger:
         yield stranger
 
 

@@ -13,6 +13,7 @@ import httpx
 
 from shared.harness import NAMED_SERVER
 from shared.harness.client import ClientError
+from shared.harness.loopback import CONTEXT
 from shared.harness.servers import GUID
 
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
@@ -22,7 +23,7 @@ def key_client(server, name, path="/"):
     """An HTTP client with the key of a user, below a path; on a named server of `admin` only."""
     key = server.api_key if name == "admin" else server.users.by_name[name].key
     headers = {"Authorization": f"Key {key}"}
-    return httpx.Client(base_url=server.url + path, headers=headers, timeout=60)
+    return httpx.Client(base_url=server.url + path, headers=headers, timeout=60, verify=CONTEXT)
 
 
 @contextlib.contextmanager
