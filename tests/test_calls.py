@@ -78,5 +78,7 @@ def test_ci_deploys_with_requests_or_the_client(example, mount, server, tmp_path
         subprocess.run(["sh", "-c", here(deploy)], cwd=tmp_path, env=environment, check=True)
         url = f"{server.url}/content/{guid}{example.list_url}"
         assert httpx.get(url, headers=server.headers, timeout=60).json() == contract.greetings()
+        (restart,) = commands("Restart it", DEPLOYING)
+        assert json.loads(curl(here(restart), tmp_path)) == ["RESTART"]
     finally:
         httpx.delete(f"{server.url}/__api__/v1/content/{guid}", headers=server.headers)

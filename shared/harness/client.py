@@ -50,11 +50,16 @@ class Client:
         self._program = shutil.which("rsconnect", path=path) or "rsconnect"
         (root / "home").mkdir()
 
-    def run(self, *arguments: str) -> str:
-        """Return what `rsconnect ARGUMENTS` prints, without colors; raises ClientError."""
+    def run(self, *arguments: str, **variables: str) -> str:
+        """Return what `rsconnect ARGUMENTS` prints, without colors; raises ClientError.
+
+        variables: more of its environment.
+        """
         command = [self._program, *arguments]
         try:
-            lines = list(self._processes.run(command, cwd=self.root, env=self._environment))
+            lines = list(
+                self._processes.run(command, cwd=self.root, env={**self._environment, **variables})
+            )
         except subprocess.CalledProcessError as error:
             raise ClientError(COLOR.sub("", error.output)) from None
         return COLOR.sub("", "\n".join(lines))

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from shared.catalogue import ROOT
-from shared.harness.client import ClientError
-from tests.connect.support import deploy_bundle, make_bundle, write_app
+from shared.harness.client import ClientError, private_client
+from tests.connect.support import deploy_bundle, make_bundle, unique, write_app
 
 pytestmark = pytest.mark.local
 
@@ -39,7 +39,12 @@ STARTS = {
     "module 'app' has no attribute": ("", "app:nope"),
     "attempted relative import with no known parent package": ("from . import helper", "app:app"),
     "KeyError: 'GREETINGS_DB'": ("import os; os.environ['GREETINGS_DB']", "app:app"),
+    "JSONDecodeError: Expecting value": ("import json; json.loads('')", "app:app"),
     "FileNotFoundError": ("open('data.csv')", "app:app"),
+    "Address already in use": (
+        "import socket; socket.create_server(socket.create_server(('127.0.0.1', 0)).getsockname())",
+        "app:app",
+    ),
     "is not a WSGI app": ("def create_app(): return print", "app:create_app"),
     "SyntaxError": ("match = :", "app:app"),
     "ended with code": ("def app(environ, start_response): import os; os._exit(3)", "app:app"),
@@ -69,6 +74,7 @@ CLIENTS = {
     "The requirements file 'requirements.txt' does not exist": (without_requirements, "api"),
     "'utf-8' codec can't decode byte 0xff": (in_utf_16, "api"),
     "cannot be specified in conjunction with": (lambda _: None, "api", "-s", "http://127.0.0.1:9"),
+    "not found in the environment": (lambda _: None, "api", "-E", "NAME"),
     "only 'python-api' runs": (lambda _: None, "fastapi"),
     "Could not access the deployed content": (
         lambda directory: (directory / "app.py").write_text("1/0", encoding="utf-8"),
@@ -85,6 +91,41 @@ def test_client_that_stops_says_so_in_the_words_of_the_page(rsconnect, tmp_path,
     with pytest.raises(ClientError) as error:
         rsconnect.run("deploy", kind, "-n", "local", "-e", "app:app", *options, directory)
     assert words in error.value.output and words in PAGE
+
+
+FAILS_AT_ROOT = """
+def app(environ, start_response):
+    start_response("200 OK" if environ["PATH_INFO"] == "/list" else "503 No", [])
+    return [b"listed"]
+"""
+
+
+def test_app_that_fails_at_its_root_is_deployed_without_the_request(
+    rsconnect, api, owner, tmp_path
+):
+    title = unique("root")
+    command = ("deploy", "api", "-n", "local", write_app(tmp_path / title, FAILS_AT_ROOT))
+    with pytest.raises(ClientError, match="/logs"):
+        rsconnect.run(*command)
+    rsconnect.run(*command, "--no-verify")
+    (content,) = (c for c in api.get("content").json() if c["title"] == title)
+    assert owner.get(f"{content['content_url']}list").text == "listed"
+    assert "`--no-verify`" in PAGE
+
+
+def test_wrong_key_is_told_in_the_words_of_the_page(server, tmp_path):
+    """An exported key comes before the saved one."""
+    reason = "The API key is not valid"
+    with private_client() as client:
+        with pytest.raises(ClientError) as error:
+            client.run("add", "-n", "local", "-s", server.url, "-k", "wrong")
+        for words in ("failed to verify as Posit Connect", 'Do you need to use "https://', reason):
+            assert words in error.value.output and words in PAGE
+        client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
+        command = ("deploy", "api", "-n", "local", write_app(tmp_path / "app"))
+        with pytest.raises(ClientError, match=reason):
+            client.run(*command, CONNECT_API_KEY="wrong")
+    assert "`unset CONNECT_API_KEY`" in PAGE
 
 
 def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, api, tmp_path):
@@ -105,5 +146,5 @@ def test_status_means_what_the_pages_say(api, viewer, content):
     statuses = httpx.get(url).status_code, viewer.get(url).status_code
     for text in ((ROOT / "README.md").read_text(encoding="utf-8"), PAGE):
         told = dict(re.findall(r"^[|-] (40\d)(?: \||:) (.*)", text, re.MULTILINE))
-        assert "no key" in told[str(statuses[0])]
-        assert "its user may not" in told[str(statuses[1])]
+        assert "no API key" in told[str(statuses[0])]
+        assert "its user has no access" in told[str(statuses[1])]
