@@ -21,7 +21,7 @@ from .running.environments import BuildError, Environments
 from .running.processes import Processes
 from .users import User, Users, new_guid, new_key
 
-JOBS = 100  # of a content; older ones go
+JOBS = 100  # of a content that have ended; older ones go
 IDLE_SECONDS = 120  # without a request, until processes of drafts and of old bundles end
 LOOK_SECONDS = 10  # between two looks for them
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
@@ -51,6 +51,7 @@ class Content:
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
+        self.processes = Processes()  # its builds and apps
         self.lock = threading.Lock()  # of `bundles`, `active` and these
         self.asked = self.shown = 0  # numbers of deployments
         self.jobs: list[Job] = []  # oldest first
@@ -116,7 +117,8 @@ class Content:
         """Add a job about a bundle."""
         job = Job(tag, bundle.id)
         self.jobs.append(job)
-        del self.jobs[:-JOBS]
+        for old in [each for each in self.jobs if each.ended][:-JOBS]:
+            self.jobs.remove(old)
         return job
 
     def update(self, texts: dict[str, str | None], settings: dict) -> None:
@@ -166,13 +168,14 @@ class Contents:
         """
         self.url = url
         self.by_guid: dict[str, Content] = {}
-        self.tasks: dict[str, Job] = {}  # the builds
+        self.paths = threading.Lock()  # of names and vanity paths, which are unique
         self.processes = Processes()
         self.processes_each = processes
         self.environments = Environments(environments, self.processes)
         self.environments.prepare()
         self._directory = directory
         self._users = users
+        self._builds: set[threading.Thread] = set()
         # Apart, so that a first deployment is of bundle 1.
         self._content_ids = map(str, itertools.count(1))
         self._bundle_ids = map(str, itertools.count(1))
@@ -192,6 +195,11 @@ class Contents:
     def all(self) -> list[Content]:
         """Return all content items; others may come and go meanwhile."""
         return list(self.by_guid.values())
+
+    def task(self, key: str) -> Job | None:
+        """Return the build with a key; None if it is not there, or its content has been deleted."""
+        jobs = (job for content in self.all() for job in list(content.jobs))
+        return next((job for job in jobs if (job.key, job.tag) == (key, BUILD)), None)
 
     def get(self, guid: str) -> Content:
         """Return a content item; raises NotFound."""
@@ -213,18 +221,20 @@ class Contents:
 
     def create(self, name: str) -> Content:
         """Add a content item of `admin`; raises Conflict when another one has the name."""
-        self._check_name(name)
         owner = self._users.admin
-        content = Content(next(self._content_ids), name, owner, self.url, self._directory)
-        self._users.by_key[content.key] = owner
-        self.by_guid[content.guid] = content
+        with self.paths:
+            self._check_name(name)
+            content = Content(next(self._content_ids), name, owner, self.url, self._directory)
+            self._users.by_key[content.key] = owner
+            self.by_guid[content.guid] = content
         return content
 
     def rename(self, content: Content, name: str) -> None:
         """Change a name; raises Conflict when another content item has it."""
-        if name != content.name:
-            self._check_name(name)
-            content.name = name
+        with self.paths:
+            if name != content.name:
+                self._check_name(name)
+                content.name = name
 
     def _check_name(self, name: str) -> None:
         if any(content.name == name for content in self.all()):
@@ -239,7 +249,17 @@ class Contents:
             content.bundles.clear()
         for bundle in bundles:
             bundle.pool.stop()
+        content.processes.close()
         shutil.rmtree(content.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """End all processes, and wait for the builds to remove what they made."""
+        self.processes.close()
+        for content in self.all():
+            content.processes.close()
+        for build in list(self._builds):
+            build.join()
+        self.environments.close()
 
     # Bundles are uploaded, built and run.
 
@@ -266,11 +286,12 @@ class Contents:
     def deploy(self, content: Content, bundle: Bundle, activate: bool) -> Job:
         """Start to build a bundle, and to show it to visitors if `activate`."""
         job = content.start_job(BUILD, bundle)
-        self.tasks[job.key] = job
         with content.lock:
             content.asked += activate
             asked = content.asked if activate else None
-        threading.Thread(target=self._deploy, args=(job, content, bundle, asked)).start()
+        build = threading.Thread(target=self._deploy, args=(job, content, bundle, asked))
+        self._builds.add(build)
+        build.start()
         return job
 
     def _deploy(self, job: Job, content: Content, bundle: Bundle, asked: int | None) -> None:
@@ -280,7 +301,9 @@ class Contents:
         job.add("Building Python API...")
         try:
             own = bundle.directory / "environment"
-            built = self.environments.build(bundle.manifest, bundle.files, own, job.add)
+            built = self.environments.build(
+                bundle.manifest, bundle.files, own, job.add, content.processes
+            )
             bundle.environment = built
             job.add(f"Completed Python build using Local against Python version: '{built.version}'")
             content.check_kept(bundle)
@@ -301,6 +324,7 @@ class Contents:
             job.add(failure)
         finally:
             job.end(1 if failure else 0, failure)
+            self._builds.discard(threading.current_thread())
 
     def _start(self, content: Content, bundle: Bundle) -> App:
         if bundle.environment is None:
@@ -316,7 +340,7 @@ class Contents:
         }
         entrypoint, env = bundle.manifest.entrypoint, variables(python, given)
         size = self.processes_each
-        return App(self.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
+        return App(content.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
 
 
 def reason_of(error: Exception) -> str:

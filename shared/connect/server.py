@@ -136,7 +136,7 @@ class LocalConnect:
 
     def close(self) -> None:
         """Stop answering, end all processes and remove the files."""
-        self.contents.processes.close()  # and so the deployments that wait for them
+        self.contents.close()  # and so the deployments that wait for them
         self._server.task_dispatcher.shutdown()
         # In the server's own thread, which uses them, and may have closed the trigger by then.
         with contextlib.suppress(OSError):

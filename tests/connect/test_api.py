@@ -8,10 +8,12 @@ import contextlib
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.connect.api import jobs
+from shared.connect.api import jobs, vanities
+from shared.connect.contents import Contents
 from shared.connect.jobs import BUILD, Job
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
@@ -225,10 +227,10 @@ def test_task_is_told_when_it_has_a_new_line():
 
 
 @pytest.mark.local
-def test_wait_for_a_task_has_a_limit(server, api, monkeypatch):
+def test_wait_for_a_task_has_a_limit(server, api, content, monkeypatch):
     """Else a client keeps a thread of the server for as long as it likes."""
     task = Job(BUILD, "1")
-    monkeypatch.setitem(server.contents.tasks, task.key, task)
+    server.contents.get(content["guid"]).jobs.append(task)
     monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
     told = api.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
     assert (told["finished"], told["output"]) == (False, [])
@@ -286,6 +288,41 @@ def test_vanity_path_is_taken_from_other_content_by_force(api, echo, url):
     forced = {"path": f"{above}/path", "force": True}
     assert api.put(f"{url}/vanity", json=forced).json()["path"] == f"{above}/path/"
     assert problem(api.get(other)) == (404, 4)
+
+
+def meeting(function):
+    """Let two threads that call a function wait for each other in it, if they can."""
+    barrier = threading.Barrier(2)
+
+    def call(*arguments):
+        result = function(*arguments)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(0.3)
+        return result
+
+    return call
+
+
+AT_ONCE = {
+    "create": ("POST", "content", "name"),
+    "rename": ("PATCH", "content/GUID", "name"),
+    "vanity": ("PUT", "content/GUID/vanity", "path"),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "field"), AT_ONCE.values(), ids=AT_ONCE)
+def test_names_and_paths_are_unique_also_at_once(api, monkeypatch, method, path, field):
+    """posit-dev/posit-sdk-py's integration tests; Connect's API reference."""
+    guids = [api.post("content", json={}).json()["guid"] for _ in range(12)]
+    monkeypatch.setattr(Contents, "_check_name", meeting(Contents._check_name))
+    monkeypatch.setattr(vanities, "now", meeting(vanities.now))
+    name = unique("same")
+
+    def send(guid):
+        return api.request(method, path.replace("GUID", guid), json={field: name}).status_code
+
+    with ThreadPoolExecutor() as pool:
+        assert sorted(pool.map(send, guids)) == [200] + [409] * 11
 
 
 @pytest.mark.local

@@ -129,11 +129,14 @@ def test_log_keeps_what_is_no_text(api, owner, content):
 
 
 def test_oldest_jobs_of_a_content_go(api, owner, own_echo, monkeypatch):
+    """Of those that have ended; what runs is always there, and so is a build in progress."""
     monkeypatch.setattr(contents, "JOBS", 2)
-    for _ in range(3):
+    for _ in range(4):
         owner.get(f"{own_echo['content_url']}crash")
+    owner.get(own_echo["content_url"])
     jobs = api.get(f"content/{own_echo['guid']}/jobs").json()
-    assert [job["tag"] for job in jobs] == ["run_python_api"] * 2
+    assert [job["tag"] for job in jobs] == ["run_python_api"] * 3
+    assert [job["status"] for job in jobs] == [0, 2, 2]
 
 
 def test_times_are_utc():

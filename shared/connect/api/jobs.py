@@ -63,7 +63,8 @@ def get_log(content, job):
 
 @blueprint.get("/v1/tasks/<id>")
 def get_task(id):
-    if id not in contents.tasks:
+    task = contents.task(id)
+    if task is None:
         raise ConnectError(Problem.NO_TASK, "There is no task with this id.")
     first, seconds = number_of("first", 0, 0), number_of("wait", 0, 0)
-    return contents.tasks[id].report(first, min(seconds, WAIT_SECONDS))
+    return task.report(first, min(seconds, WAIT_SECONDS))

@@ -61,15 +61,16 @@ def set_vanity(content):
     path = "/" + (value_of(body, "path", str) or "").strip("/")
     force = value_of(body, "force", bool)
     check_path(path)
-    for other in contents.all():
-        if other is content or not other.vanity:
-            continue
-        if force and path == other.vanity:
-            other.vanity = None
-        elif below(path, other.vanity) or below(other.vanity, path):
-            message = f"The vanity path {path} conflicts with {other.vanity}."
-            raise ConnectError(Problem.VANITY_IN_USE, message)
-    content.vanity, content.vanity_created = path, now()
+    with contents.paths:
+        for other in contents.all():
+            if other is content or not other.vanity:
+                continue
+            if force and path == other.vanity:
+                other.vanity = None
+            elif below(path, other.vanity) or below(other.vanity, path):
+                message = f"The vanity path {path} conflicts with {other.vanity}."
+                raise ConnectError(Problem.VANITY_IN_USE, message)
+        content.vanity, content.vanity_created = path, now()
     return vanity_record(content)
 
 

@@ -1,0 +1,84 @@
+"""A build ends with its content and with its server, and leaves nothing behind."""
+
+import socket
+import threading
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from shared.connect.server import LocalConnect
+from tests.connect.support import key_client, make_bundle
+
+
+@pytest.fixture
+def index(monkeypatch):
+    """A package index that takes uv's request and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.getsockname()[1]}/")
+        yield index
+
+
+@pytest.fixture
+def building(index, tmp_path):
+    """A server of its own, a content whose build waits for the index, and the connection."""
+    with (
+        LocalConnect(environments=tmp_path / "environments") as server,
+        key_client(server, "admin", "/__api__/v1/") as api,
+    ):
+        content = api.post("content", json={"name": "content"}).json()
+        url = f"content/{content['guid']}"
+        bundle = make_bundle({"requirements.txt": "package-0q"})
+        api.post(f"{url}/bundles", content=bundle)
+        task = api.post(f"{url}/deploy", json={}).json()["task_id"]
+        connection, _ = index.accept()
+        with connection:
+            connection.settimeout(60)
+            assert connection.recv(4) == b"GET "
+            yield server, api, url, task, connection
+
+
+def end_of(connection):
+    """Read until uv has ended, which closes the connection."""
+    while connection.recv(2**16):
+        pass
+    return True
+
+
+def unfinished(tmp_path):
+    return [path.name for path in (tmp_path / "environments").iterdir() if path.name != "lock"]
+
+
+def test_deletion_of_content_ends_its_build(building, tmp_path):
+    server, api, url, task, connection = building
+    (content,) = server.contents.all()
+    (job,) = content.jobs
+    assert unfinished(tmp_path)
+    api.delete(url)
+    assert end_of(connection)
+    job.report(10**6, 60)  # returns when the build has ended
+    assert job.ended and "It has been deleted" in job.entries[-1].text
+    assert not content.directory.exists() and not unfinished(tmp_path)
+    assert api.get(f"tasks/{task}").status_code == 404
+
+
+def test_end_of_the_server_ends_a_build(building, tmp_path, monkeypatch):
+    """It waits until the build has removed its files, which takes a while."""
+    server, _, _, _, connection = building
+    remove, close = TemporaryDirectory.cleanup, server.contents.environments.close
+    ended = []
+
+    def remove_late(directory):
+        threading.Event().wait(0.3)
+        remove(directory)
+        ended.append("build")
+
+    def close_directory():
+        close()
+        ended.append("server")
+
+    monkeypatch.setattr(TemporaryDirectory, "cleanup", remove_late)
+    monkeypatch.setattr(server.contents.environments, "close", close_directory)
+    server.close()
+    assert end_of(connection) and ended[:2] == ["build", "server"]
+    assert not unfinished(tmp_path)
