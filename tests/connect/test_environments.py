@@ -18,13 +18,11 @@ from packaging.version import Version
 
 from shared.connect.bundles import unpack
 from shared.connect.manifest import Manifest
-from shared.connect.running import environments, requirements
+from shared.connect.running import environments
 from shared.connect.running.environments import BuildError, Environments, Python
 from shared.connect.running.processes import Processes
 from shared.harness.thread import serving
 from tests.connect.support import deploy_bundle, make_bundle
-
-pytestmark = pytest.mark.local
 
 
 @pytest.fixture
@@ -36,8 +34,12 @@ def processes():
 @pytest.fixture(scope="module")
 def machines_settings(tmp_path_factory):
     """What this machine's pip is told. To ask it takes longer than most builds do."""
-    with contextlib.closing(Processes()) as processes:
-        return Environments(tmp_path_factory.mktemp("settings"), processes)._pip_settings()
+    directory = tmp_path_factory.mktemp("settings")
+    with (
+        contextlib.closing(Processes()) as processes,
+        contextlib.closing(Environments(directory, processes)) as environments,
+    ):
+        return environments._pip_settings()
 
 
 @pytest.fixture
@@ -50,6 +52,7 @@ def build(request, tmp_path, monkeypatch, processes, machines_settings):
     if "pip" not in request.fixturenames:
         monkeypatch.setattr(Environments, "_pip_settings", lambda self: machines_settings)
     server = Environments(Path("environments"), processes)
+    request.addfinalizer(server.close)
 
     def build(name, requires=None, files=None, **named):
         directory = tmp_path / name
@@ -57,9 +60,10 @@ def build(request, tmp_path, monkeypatch, processes, machines_settings):
         bundle = make_bundle({**(files or {}), **named}, environment=environment)
         if not directory.exists():
             unpack(io.BytesIO(bundle), directory)
-        manifest, lines, own = Manifest.read(directory), [], tmp_path / f"{name}-own"
-        return server.build(manifest, directory, own, lines.append), lines
+        manifest, lines, private = Manifest.read(directory), [], tmp_path / f"{name}-private"
+        return server.build(manifest, directory, private, lines.append, processes), lines
 
+    build.environments = server
     return build
 
 
@@ -126,65 +130,33 @@ def test_equal_requirements_share_an_environment(build):
 
 
 SHAREABLE = {
-    "flask>=3": True,
     "flask>=3  # see https://example.com/a": True,
-    "# ./not/used\nflask": True,
-    "flask==3.0 \\\n    --hash=sha256:abc \\\n    --hash=sha256:def": True,
     'Flask [async] >=3,<4 ; python_version > "3"': True,
-    "zope.interface": True,
-    "\n": True,
-    ".": False,
-    "-e .": False,
-    "  --editable=./pkg": False,
+    "\n# ./not/used\n": True,
     ".[dev]": False,
     "flask\n./package  # ours": False,
-    "pkg/": False,
-    r".\pkg": False,
-    '"./pkg"': False,
-    "file:.": False,
-    "FILE:./pkg": False,
-    "file:///a/b": False,
-    "pkg @ ./pkg": False,
     "pkg@file:./pkg": False,
-    "pkg-1.0-py3-none-any.whl": False,
     "pkg-1.0-py3-none-any.WHL[dev]": False,
     "pkg-1.0.tar.gz": False,
-    "pkg-1.0.zip": False,
-    "pkg-1.0.tgz": False,
-    "-r more.txt": False,
     "-rmore.txt": False,
-    "  --requirement=more.txt": False,
-    "-c constraints.txt": False,
-    "--find-links ./wheels\nflask": False,
     "--index-url https://example.com/simple\nflask": False,
-    "--pre\nflask": False,
-    "flask --config-settings=a=b": False,
-    "${PWD}/pkg": False,
     "flask==${VERSION}": False,
-    "-e \\\n  .": False,
     "package @ git+https://example.com/a#egg=package": False,
-    "https://example.com/a.whl": False,
+    "a" * 1001: False,
+    "a; " + "(" * 900: False,
 }
 
 
-@pytest.mark.parametrize(("text", "shareable"), SHAREABLE.items(), ids=repr)
-def test_only_names_of_packages_are_shareable(text, shareable):
-    assert (requirements.shareable(text) is not None) is shareable
+@pytest.mark.parametrize(("text", "shared"), SHAREABLE.items(), ids=lambda value: repr(value)[:50])
+def test_only_names_of_packages_are_shared(tmp_path, text, shared):
+    (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+    assert (environments.shareable("requirements.txt", tmp_path) is not None) is shared
 
 
-OWN = {
-    ".": "",
-    "-e .": "",
-    "pkg/": "pkg/",
-    "file:./pkg": "pkg/",
-    "own-0q @ ./pkg": "pkg/",
-    "-e ${PWD}/pkg": "pkg/",
-    "-r a/more.txt": "pkg/",
-}
-
-
-@pytest.mark.parametrize(("text", "prefix"), OWN.items(), ids=OWN)
-def test_requirement_of_the_bundle_itself_is_its_own(build, text, prefix):
+@pytest.mark.parametrize(
+    ("text", "prefix"), {".": "", "-e ${PWD}/pkg": "pkg/", "-r a/more.txt": "pkg/"}.items()
+)
+def test_package_in_the_bundle_is_installed_for_it_only(build, text, prefix):
     """posit-dev/rsconnect-python#456"""
     more = {"more.txt": "./pkg", "a/more.txt": "-r ../more.txt"}
     files = {"requirements.txt": f"{text}\nsix\n", **more}
@@ -195,10 +167,8 @@ def test_requirement_of_the_bundle_itself_is_its_own(build, text, prefix):
     assert again == one and "Using environment" in lines[1]
 
 
-@pytest.mark.parametrize(
-    "text", ["{}", "own-0q @ ./{}", "--find-links .\nown-0q", "-f .\n--no-index\nown-0q"]
-)
-def test_archive_in_the_bundle_is_its_own(build, tmp_path, text):
+@pytest.mark.parametrize("text", ["own-0q @ ./{}", "-f .\n--no-index\nown-0q"])
+def test_archive_in_the_bundle_is_installed_for_it_only(build, tmp_path, text):
     for name in "12":
         wheel = wheel_of(tmp_path / name, name)
         (tmp_path / name / "requirements.txt").write_text(text.format(wheel), encoding="utf-8")
@@ -254,68 +224,62 @@ def test_programs_of_an_environment_run(build):
     assert b"Usage" in told
 
 
-def replace_python(environment):
-    (environment / "bin/python").unlink()
-    (environment / "bin/python").symlink_to("/nowhere/python")
-
-
-DAMAGES = {
-    "no Python": replace_python,
-    "no environment": shutil.rmtree,
-    "no configuration": lambda environment: (environment / "pyvenv.cfg").unlink(),
-    "no packages": lambda environment: shutil.rmtree(environment / "lib"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_environment_is_built_again(build, damage):
+def test_environment_without_its_python_is_built_again(build):
     environment, _ = build("a", **{"requirements.txt": "six"})
-    damage(environment.python.parents[1])
+    environment.python.unlink()
+    environment.python.symlink_to("/nowhere/python")
     assert packages(build("a")[0]) == ["six"]
 
 
+def test_next_server_removes_unfinished_environments(tmp_path, processes):
+    """Of a server that was killed, but none that another server is building."""
+    (tmp_path / "new-killed").mkdir()
+    with contextlib.closing(Environments(tmp_path, processes)):
+        assert not (tmp_path / "new-killed").exists()
+        (tmp_path / "new-built").mkdir()
+        Environments(tmp_path, processes).close()
+        assert (tmp_path / "new-built").exists()
+
+
+def test_environment_is_of_one_python(build, monkeypatch):
+    """With its whole version: after an upgrade, an old one may run with a Python that is gone."""
+    (python, *_) = Environments.pythons(build.environments)
+    found = set()
+    for version in ("3.11.4", "3.11.9"):
+        same = [Python(Version(version), python.path)]
+        monkeypatch.setattr(Environments, "pythons", lambda self, same=same: same)
+        found.add(build("a")[0].python)
+    assert len(found) == 2
+
+
 ONLY_HERE = "is not in the bundle: it is only on this machine, not on a Connect server."
-REFUSED = [
+OUTSIDE = [
     "-e {}",
-    "{}",
-    "--editable={}",
-    "file://{}",
     "FILE://localhost{}",
-    "own-0q @ file://{}",
     "own-0q[dev] @ {} ; python_version > '3'",
-    "git+file://{}",
-    "own-0q @ git+file://{}@main#egg=a",
     "../outside",
     "-e ./pkg/../../outside",
-    "file:../outside",
     "file:%2E%2E/outside",
-    "-r {}/more.txt",
+    "-r{}/more.txt",
     "--requirement=../outside/more.txt",
     "-c {}/more.txt",
-    "--find-links {}\nsix",
     "-f file://{}\nsix",
-    "--index-url file://{}\nsix",
-    "--extra-index-url={}\nsix",
+    "  --index-url file://{}\nsix",
     "${{OUTSIDE}}",
-    "-r ${{OUTSIDE}}/more.txt",
-    "-r inside.txt",
-    "-c inside.txt",
 ]
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("text", OUTSIDE)
 def test_path_of_this_machine_is_refused(build, tmp_path, monkeypatch, text):
     outside = tmp_path / "outside"
     outside.mkdir()
     for name, source in {**own_package("1"), "more.txt": ""}.items():
         (outside / name).write_text(source, encoding="utf-8")
     monkeypatch.setenv("OUTSIDE", str(outside))
-    text, inside = text.format(outside), f"flask\n-r {outside}/more.txt"
-    file = "inside.txt" if "inside" in text else "requirements.txt"
-    with pytest.raises(BuildError) as told:
-        build("a", files={"requirements.txt": text, "inside.txt": inside})
-    assert str(told.value).startswith(f"{file}: ") and str(told.value).endswith(ONLY_HERE)
-    assert not list(tmp_path.glob("environments/*"))
+    with pytest.raises(BuildError) as error:
+        build("a", files={"requirements.txt": text.format(outside)})
+    assert str(error.value).endswith(ONLY_HERE)
+    assert [path.name for path in tmp_path.glob("environments/*")] == ["lock"]
 
 
 def test_path_of_this_machine_in_a_package_is_refused(build, tmp_path):
@@ -333,23 +297,20 @@ def test_path_of_this_machine_in_a_package_is_refused(build, tmp_path):
 
 
 FOUND = "No matching distribution found for"
+# The last one is uv's alone: it reads the file.
 FAILURES = {
-    "no-such-package-0q": f"no-such-package-0q was not found in the package registry ({FOUND} no-such-package-0q)",
-    "iniconfig==99": f"there is no version of iniconfig==99 ({FOUND} iniconfig==99)",
-    "iniconfig>99": rf"only iniconfig<=[\d.]+ is available and you require iniconfig>99 ({FOUND} iniconfig>99)",
-    "pywin32==306": f"pywin32==306 has no wheels with a matching (platform|Python ABI) tag .e.g., `[^`]+`. ({FOUND} pywin32==306)",
-    "six<1\nsix>1": "you require six<1 and six>1",
-    "Werkzeug==2.2.3\nMarkupSafe==2.0.1": "werkzeug==2.2.3 depends on markupsafe>=2.1.1 and you require "
-    "(werkzeug==2.2.3|markupsafe==2.0.1) and you require (werkzeug==2.2.3|markupsafe==2.0.1)",
-    "pandas>=2\nnumpy<1.20": r"pandas>=2\.0\.0 depends on numpy>=1\.\d+\.\d+ and you require .*",
-    "--no-index\nsix": f"six was not found in the provided package locations ({FOUND} six)",
-    "git+https://127.0.0.1:9/a.git": "Git operation failed: fatal: unable to access .*",
-    "./gone": "Distribution not found at: gone",
-    "./bad": "The build backend returned an error: cannot find mysql_config",
-    "./worse": "The build backend returned an error: RuntimeError: no compiler",
-    "-r gone.txt": "requirements.txt names gone.txt, which is not in the bundle.",
-    "-c a/../gone.txt": "requirements.txt names a/../gone.txt, which is not in the bundle.",
-    "flask=3": "Couldn't parse requirement in `requirements.txt` at position 0: no such comparison operator .*",
+    "no-such-package-0q": rf"no-such-package-0q was not found in the package registry .*\({FOUND} no-such-package-0q\)",
+    "iniconfig==99": rf"there is no version of iniconfig==99 .*\({FOUND} iniconfig==99\)",
+    "iniconfig>99": rf"only iniconfig<=[\d.]+ is available .*\({FOUND} iniconfig>99\)",
+    "pywin32==306": rf"pywin32==306 has no wheels with a matching .*\({FOUND} pywin32==306\)",
+    "six<1\nsix>1": r"you require six<1 and six>1, we can conclude that .*unsatisfiable\.",
+    "pandas>=2\nnumpy<1.20": "And because you require .* and .*, .*unsatisfiable.",
+    "git+https://127.0.0.1:9/a.git": "fatal: unable to access 'https://127.0.0.1:9/a.git/': .*",
+    "./bad": "cannot find mysql_config",
+    "./worse": "RuntimeError: no compiler",
+    "-r gone.txt": "failed to read from file `gone.txt`: No such file or directory .*",
+    "flask=3": "Couldn't parse requirement in `requirements.txt` at position 0: no such comparison .*",
+    "é": "requirements.txt.*",
 }
 FAILING = {
     "bad/setup.py": "import sys\nsys.exit('cannot find mysql_config')",
@@ -359,11 +320,20 @@ FAILING = {
 
 @pytest.mark.parametrize(("text", "reason"), FAILURES.items(), ids=repr)
 def test_requirement_that_cannot_be_installed_is_told_in_one_line(build, tmp_path, text, reason):
-    reason = re.sub(r"\((No matching .*|e\.g\. .*?)\)", r"\\(\1\\)", reason)
-    with pytest.raises(BuildError, match=f"^{reason}$"):
-        build("a", files={"requirements.txt": text, **FAILING})
-    assert not list(tmp_path.glob("environments/*"))
+    unpack(io.BytesIO(make_bundle(FAILING)), tmp_path / "a")
+    (tmp_path / "a/requirements.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BuildError) as error:
+        build("a")
+    assert re.search(rf"{reason}\Z", str(error.value)) and len(str(error.value)) < 1100
+    assert [path.name for path in tmp_path.glob("environments/*")] == ["lock"]
     assert not list(tmp_path.glob("new-*"))
+
+
+def test_requirements_in_utf_16_are_read(build, tmp_path):
+    """As PowerShell writes them, and pip reads them."""
+    unpack(io.BytesIO(make_bundle()), tmp_path / "a")
+    (tmp_path / "a/requirements.txt").write_bytes("six\r\n# é\r\n".encode("utf-16"))
+    assert packages(build("a")[0]) == ["six"]
 
 
 TERMINAL = {
@@ -403,29 +373,7 @@ def test_terminal_changes_nothing_of_a_build(build, pip, monkeypatch):
             said.append(str(error.value))
             shutil.rmtree("a")
     assert said[:4] == said[4:]
-    assert said[0].startswith("The build backend returned an error: no compiler: ('utf-8', ")
-
-
-ENCODINGS = {
-    "utf-16": "",
-    "utf-8-sig": "",
-    "utf-16-le": "requirements.txt is in UTF-16 without a BOM. Save it as UTF-8.",
-    "latin-1": "requirements.txt is not in UTF-8: byte 0xe9 in line 2. Save it as UTF-8.",
-}
-
-
-@pytest.mark.parametrize(("encoding", "reason"), ENCODINGS.items(), ids=ENCODINGS)
-@pytest.mark.parametrize("text", ["six\r\n# é\r\n", "six\r\n# é\r\n-c constraints.txt\r\n"])
-def test_requirements_are_read_as_pip_reads_them_or_refused(
-    build, tmp_path, encoding, reason, text
-):
-    unpack(io.BytesIO(make_bundle({"constraints.txt": ""})), tmp_path / "a")
-    (tmp_path / "a/requirements.txt").write_bytes(text.encode(encoding))
-    expected = (
-        pytest.raises(BuildError, match=f"^{reason}$") if reason else contextlib.nullcontext()
-    )
-    with expected:
-        assert packages(build("a")[0]) == ["six"]
+    assert "no compiler: ('utf-8', os.terminal_size(columns=80, lines=24)" in said[0]
 
 
 def test_build_of_a_package_leaves_no_temporary_files(build, tmp_path, monkeypatch):
@@ -453,19 +401,14 @@ CHOICES = [
     ("3.11.4", "~=3.11", "3.14.0"),
     ("3.11.4", "~=3.11,<3.14", "3.13.3"),
     ("3.11.4", "~=3.11.0", "3.11.9"),
-    ("3.11.4", "==3.11.*", "3.11.9"),
-    ("3.11.4", "==3.11.4", "3.11.4"),
     ("3.11.4", ">= 3.8 , < 3.12", "3.11.9"),
-    ("3.11.4", "!=3.14.0", "3.13.3"),
     ("3.11.4", "", "3.11.4"),
     ("3.11.0", "", "3.11.9"),
     ("3.13.0rc1", "", "3.13.3"),
     ("3.12.4", "", "3.14.0"),
     ("3.16.0", "", "3.14.0"),
-    ("3", "", "3.14.0"),
     ("2.7.18", "", None),
     ("3.11.4", "==3.12.*", None),
-    ("3.11.4", ">=3.15", None),
 ]
 
 
@@ -479,6 +422,7 @@ def test_python_is_the_one_that_connect_takes(
         Environments(tmp_path, processes),
         Manifest("app", "r.txt", version, requires),
     )
+    server.close()
     if chosen:
         assert str(server.choose(manifest).version) == chosen
     else:
@@ -504,6 +448,7 @@ def test_pythons_are_looked_for_once_and_only_those_that_run_apps(tmp_path, proc
         Environments, "_uv", lambda *_, **__: asked.append(1) or ["warning", json.dumps(told)]
     )
     server = Environments(tmp_path, processes)
+    server.close()
     for _ in range(2):
         assert [str(python.version) for python in server.pythons()] == [
             "3.14.0",

@@ -5,6 +5,7 @@ Requirements that are names of packages share one with equal ones; others have o
 
 import ast
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,23 +16,22 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from uv import find_uv_bin
 from werkzeug.exceptions import ServiceUnavailable
 
 from ..manifest import Manifest
-from . import requirements
 from .processes import Processes
-from .requirements import BuildError
 
 PYTHON = "bin/python"
-# 0 in an environment with its configuration and packages.
-WORKS = "import sys; sys.exit(sys.prefix == sys.base_prefix or 'site-packages' not in sys.path[-1])"
 UV = find_uv_bin()  # not in threads, where it can fail
 OLDEST = Version("3.8")  # of the Pythons that run an app
 # pip's settings, and the variables that tell uv the same.
@@ -50,10 +50,23 @@ PRINTING = re.compile(
     r"|PIP_(QUIET|VERBOSE|LOG)"
 )
 PLAIN = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "TERM": "dumb"}
-# What is missing, in uv's words.
+LAST_LINES = 200  # of what uv prints, which say why it fails
+LONGEST_REASON = 1000  # characters
+LARGEST = 2**20  # bytes of a requirements file: 10,000 packages have a third of it
+LONGEST_LINE = 1000  # characters of a requirement that is parsed here
+ARCHIVE = re.compile(r"\.(whl|egg|zip|tar|t[bglx]z2?|tar\.\w+)$", re.IGNORECASE)
+# A line that names a path, maybe after an option such as -r, -c, -f or -i.
+PATH_LINE = re.compile(r"^[ \t]*(?:--?[a-z-]+[ \t=]*)?((?:file:|\.{1,2}/|/)\S*)", re.M | re.I)
+FILE_URL = re.compile(r"(?:\w+\+)?file:(?://(?:localhost)?)?([^?#]*)", re.IGNORECASE)
+# The requirement that is missing, in uv's words.
 MISSING = re.compile(
-    r"(?:there is no version of )?(\S+)(?: was not found in .*| has no wheels .*|$)"
+    r"Because (?:there is no version of |only \S+ is available and you require )?"
+    r"(\S+?)(?:,| was not found in | has no wheels | and you require )"
 )
+
+
+class BuildError(Exception):
+    """Why there is no environment, in one line."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,16 @@ class Environments:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._processes = processes
         self._settings: dict[str, str] | None = None  # from pip
-        self._replacing = threading.Lock()
+        self._lock = (self._directory / "lock").open("wb")
+        with contextlib.suppress(BlockingIOError):  # another server uses the directory
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for unfinished in self._directory.glob("new-*"):  # of a server that was killed
+                shutil.rmtree(unfinished, ignore_errors=True)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Give the directory free for others."""
+        self._lock.close()
 
     def prepare(self) -> None:
         """Find the Pythons in the background, for whoever asks first."""
@@ -106,7 +128,7 @@ class Environments:
                 command = ["python", "list", "--only-installed", "--output-format", "json"]
                 # Beside those on PATH, the one that runs this server.
                 searched = os.pathsep.join([path, f"{sys.base_prefix}/bin"])
-                lines = self._uv(command, cwd=self._directory, PATH=searched)
+                lines = self._uv(command, self._directory, self._processes, PATH=searched)
                 found: dict[Version, Python] = {}
                 for item in json.loads(next(line for line in lines if line.startswith("["))):
                     version, kind = Version(item["version"]), item.get("variant", "default")
@@ -137,69 +159,55 @@ class Environments:
         return fitting[0]
 
     def build(
-        self, manifest: Manifest, bundle: Path, own: Path, say: Callable[[str], None]
+        self,
+        manifest: Manifest,
+        bundle: Path,
+        private: Path,
+        say: Callable[[str], None],
+        processes: Processes,
     ) -> Environment:
         """Return the environment for an unpacked bundle; `say` gets each line of progress.
 
-        own: the directory of one that is not shared. Raises BuildError when no Python meets the
-        constraint or a requirement cannot be installed.
+        private: the directory of one that is not shared; processes: what uv is one of. Raises
+        BuildError when no Python meets the constraint or a requirement cannot be installed.
         """
         bundle = bundle.resolve()
         python = self.choose(manifest)
         # The words of Connect's logs, such as those in posit-dev/rsconnect-python#660.
-        asked = manifest.requires or manifest.version
+        version = manifest.requires or manifest.version
         which = f"{python.path} from Local which has version {python.version}"
-        say(f"Bundle requested Python version {asked}; using {which}")
-        shared = requirements.shareable(requirements.check(manifest.requirements, bundle, set()))
-        directory = own
-        if shared is not None:
-            key = "\n".join([str(python.version), *shared])
+        say(f"Bundle requested Python version {version}; using {which}")
+        packages, directory = shareable(manifest.requirements, bundle), private
+        if packages is not None:
+            key = "\n".join([str(python.version), *packages])
             directory = self._directory / hashlib.sha256(key.encode()).hexdigest()[:16]
-        if self._works(directory):
+        if (directory / PYTHON).exists():
             say(f"Using environment {directory.name}")
-        else:
-            self._make(directory, python, shared, manifest, bundle, say)
-        return Environment(directory / PYTHON, str(python.version))
-
-    def _works(self, directory: Path) -> bool:
-        """Whether there is an environment, and neither it nor its Python is damaged."""
-        python = directory / PYTHON
-        try:
-            command = [str(python), "-I", "-c", WORKS]
-            return python.exists() and not list(self._processes.run(command, env=inherited()))
-        except subprocess.CalledProcessError:
-            return False
-
-    def _make(
-        self,
-        directory: Path,
-        python: Python,
-        shared: list[str] | None,
-        manifest: Manifest,
-        bundle: Path,
-        say: Callable[[str], None],
-    ) -> None:
-        """Build aside, then rename: a directory with the final name is always complete."""
+            return Environment(directory / PYTHON, str(python.version))
+        # Built aside and renamed: a directory with the final name is always complete.
         with tempfile.TemporaryDirectory(prefix="new-", dir=directory.parent) as aside:
             new, file, cwd = Path(aside, "environment"), manifest.requirements, bundle
-            if shared is not None:
+            if packages is not None:
                 file, cwd = "requirements.txt", Path(aside)
-                Path(aside, file).write_text("\n".join(shared), encoding="utf-8")
-            install = ["pip", "install", "--python", str(new)]
+                Path(aside, file).write_text("\n".join(packages), encoding="utf-8")
             venv = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python.path]
-            commands = [([*venv, str(new)], Path(aside)), ([*install, "-r", file], cwd)]
-            for command, at in commands[: 1 if shared == [] else 2]:
+            commands = [([*venv, str(new)], Path(aside))]
+            if packages != []:
+                commands.append((["pip", "install", "--python", str(new), "-r", file], cwd))
+            for command, at in commands:
                 # uv leaves lock files in the temporary directory.
-                for line in self._uv(command, at, TMPDIR=aside):
+                for line in self._uv(command, at, processes, TMPDIR=aside):
                     say(line)
             refuse_outside(new, bundle)
-            with self._replacing:
-                if not self._works(directory):
-                    shutil.rmtree(directory, ignore_errors=True)
-                with contextlib.suppress(OSError):  # another build of the same one was first
-                    os.rename(new, directory)
+            if not (directory / PYTHON).exists():  # its Python is gone
+                shutil.rmtree(directory, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another build of the same one was first
+                os.rename(new, directory)
+        return Environment(directory / PYTHON, str(python.version))
 
-    def _uv(self, arguments: list[str], cwd: Path, **variables: str) -> Iterator[str]:
+    def _uv(
+        self, arguments: list[str], cwd: Path, processes: Processes, **variables: str
+    ) -> Iterator[str]:
         """Run uv and yield its lines; raises BuildError."""
         if self._settings is None:
             self._settings = self._pip_settings()
@@ -220,11 +228,13 @@ class Environments:
         ours = re.compile(
             rf"(file://)?({re.escape(str(cwd))}|{re.escape(env.get('TMPDIR', 'no'))})/"
         )
+        last: deque[str] = deque(maxlen=LAST_LINES)
         try:
-            for line in self._processes.run([UV, *arguments], cwd=cwd, env=env):
-                yield ours.sub("", line)  # as the publisher knows it
-        except subprocess.CalledProcessError as error:
-            raise BuildError(reason_of(ours.sub("", error.output))) from None
+            for line in processes.run([UV, *arguments], cwd=cwd, env=env):
+                last.append(ours.sub("", line))  # as the publisher knows it
+                yield last[-1]
+        except subprocess.CalledProcessError:
+            raise BuildError(reason_of(last)) from None
 
     def _pip_settings(self) -> dict[str, str]:
         """What pip is told by its files and variables, for uv; empty without pip."""
@@ -256,36 +266,56 @@ def inherited() -> dict[str, str]:
     return {name: kept[name] for name in kept if not PRINTING.fullmatch(name)} | PLAIN
 
 
+def shareable(name: str, bundle: Path) -> list[str] | None:
+    """Return the lines of a bundle's requirements file, if each is a package with its versions.
+
+    None if there is anything else, such as a path, a URL, an option or a variable: what that
+    installs depends on more than the text. Raises BuildError when a line leads out of the bundle.
+    """
+    path = bundle / name
+    if path.stat().st_size > LARGEST:
+        raise BuildError(f"{name} is larger than {LARGEST:,} bytes.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return None  # uv reads it, or says why not
+    for line in PATH_LINE.finditer(text):
+        check_inside(line[1], line[0].strip(), path.parent, bundle)
+    lines = {re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()} - {""}
+    if any(len(line) > LONGEST_LINE for line in lines):
+        return None
+    try:
+        found = [Requirement(line) for line in lines]
+    except (InvalidRequirement, RecursionError):
+        return None
+    named = all(not each.url and not ARCHIVE.search(each.name) for each in found)
+    return sorted(lines) if named else None
+
+
 def refuse_outside(environment: Path, bundle: Path) -> None:
     """Raise BuildError if a package was installed from a path that is not the bundle's."""
     for file in environment.glob("lib/*/site-packages/*.dist-info/direct_url.json"):
         url = json.loads(file.read_text(encoding="utf-8"))["url"]  # PEP 610
-        path, name = requirements.local_path(url, bundle), file.parent.name.partition("-")[0]
-        if path and not path.is_relative_to(bundle):
-            raise BuildError(requirements.outside(f"{name} from {url}"))
+        name = file.parent.name.partition("-")[0]
+        check_inside(url, f"{name} from {url}", bundle, bundle)
 
 
-def reason_of(output: str) -> str:
-    """Return the error in uv's output in one line."""
-    text = " ".join(re.sub(r"[×╰─▶├│]+", " ", output).split())
-    steps = re.findall(
-        r"[Bb]ecause (.+?), we can conclude that (.+?)\.(?= And because | hint: |$)", text
-    )
-    if len(steps) > 2:  # what the others come to, and the last one
-        return f"{steps[-2][1]} and {steps[-1][0]}"
-    if len(steps) == 1:
-        why, _, required = steps[0][0].partition(" and you require ")
-        missing = MISSING.match(why)
-        if missing or re.match("only .* available$", why):
-            # pip's words, which people search for.
-            message = f"No matching distribution found for {missing[1] if missing else required}"
-            return f"{why if missing else steps[0][0]} ({message})"
-    if steps:
-        return " and ".join(why for why, _ in steps)
-    if stderr := re.search(
-        r"(?:\[stderr\]|--- stderr)\s+(.*?)\s*(?:\n\s*hint:|\Z)", output, re.DOTALL
-    ):
-        first = re.search(r"(?:error: |× )(.+)", output)
-        return f"{first[1] if first else 'uv failed'}: {stderr[1].splitlines()[-1].strip()}"
+def check_inside(value: str, what: str, base: Path, bundle: Path) -> None:
+    """Raise BuildError if a path or a file: URL leads out of a bundle; other URLs do not."""
+    url = FILE_URL.match(value)
+    if url or "://" not in value:
+        path = os.path.realpath(base / (unquote(url[1]) if url else value))
+        if not Path(path).is_relative_to(bundle):
+            where = "it is only on this machine, not on a Connect server"
+            raise BuildError(f"{what} is not in the bundle: {where}.")
+
+
+def reason_of(lines: Iterable[str]) -> str:
+    """Return in one line why uv failed, from the last lines that it printed."""
+    text = " ".join(re.sub("[×╰─▶├│]", " ", "\n".join(lines)[-20 * LONGEST_REASON :]).split())
     text = text.rpartition("error: ")[2].partition(" hint: ")[0]
-    return re.sub(r"\s(?:Caused by|cause): ", ": ", text)
+    text = re.sub(r"\s(?:Caused by|cause): ", ": ", text)
+    missing = MISSING.search(text) if text.count("ecause ") == 1 else None
+    # pip's words, which people search for.
+    pip = f" (No matching distribution found for {missing[1]})" if missing else ""
+    return ("... " if len(text) > LONGEST_REASON else "") + text[-LONGEST_REASON:] + pip
