@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.readme import DEPLOYING, README, commands, joined
@@ -67,8 +68,15 @@ def test_quick_start_serves_and_tests():
         assert f"{start}{test}\n" in text, f"{file} does not run the README's test command"
 
 
+# deploy/action.yml of posit-dev/connect-actions at 8cb5ac2, the commit that the page names.
+INPUTS = {"connect-server", "connect-api-key", "audience", "content-guid", "deployment-file"}
+INPUTS |= {"path", "draft", "github-token", "rsconnect-args"}
+
+
 def test_workflow_of_the_page_passes_the_linters(tmp_path):
     [workflow] = re.findall(r"```yaml\n(.*?)```", TEXTS[DEPLOYING], re.DOTALL)
+    *_, action = yaml.safe_load(workflow)["jobs"]["deploy"]["steps"]
+    assert action["with"].keys() <= INPUTS
     file = tmp_path / ".github" / "workflows" / "deploy.yml"
     file.parent.mkdir(parents=True)
     file.write_text(workflow, encoding="utf-8")
@@ -77,6 +85,13 @@ def test_workflow_of_the_page_passes_the_linters(tmp_path):
         command = [Path(sys.executable).with_name(program), *options, file]
         run = subprocess.run(command, capture_output=True, encoding="utf-8")
         assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_each_call_of_the_pages_sends_a_key_as_connect_reads_it():
+    """In curl, Python and R: `Authorization: Key ...`."""
+    sent = re.findall(r"\bAuthorization\W+((?:\w+ )?[$\w-]*KEY)", "".join(TEXTS.values()))
+    assert len(sent) > 5
+    assert set(sent) == {"Key YOUR-API-KEY", "Key $CONNECT_API_KEY"}
 
 
 @pytest.mark.parametrize(("path", "target"), LINKS)

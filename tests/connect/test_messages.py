@@ -1,12 +1,15 @@
 """The messages of .github/SUPPORT.md and the README are those that people get."""
 
+import configparser
 import re
 
 import httpx
 import pytest
 
 from shared.catalogue import ROOT
+from shared.connect.running.environments import FROM_PIP
 from shared.harness.client import ClientError, private_client
+from shared.harness.readme import DEPLOYING, README
 from tests.connect.support import deploy_bundle, make_bundle, unique, write_app
 
 pytestmark = pytest.mark.local
@@ -144,7 +147,25 @@ def test_status_means_what_the_pages_say(api, viewer, content):
     deploy_bundle(api, content, make_bundle())
     url = content["content_url"]
     statuses = httpx.get(url).status_code, viewer.get(url).status_code
-    for text in ((ROOT / "README.md").read_text(encoding="utf-8"), PAGE):
+    for text in (README.read_text(encoding="utf-8"), PAGE):
         told = dict(re.findall(r"^[|-] (40\d)(?: \||:) (.*)", text, re.MULTILINE))
         assert "no API key" in told[str(statuses[0])]
         assert "its user has no access" in told[str(statuses[1])]
+
+
+def test_access_types_mean_what_the_readme_says(api, viewer, content):
+    deploy_bundle(api, content, make_bundle())
+    section = README.read_text(encoding="utf-8").partition("### Let others call it")[2]
+    meanings = dict(re.findall(r"^- `(\w+)`: (.*)", section, re.MULTILINE))
+    assert set(meanings) == {"acl", "logged_in", "all"}
+    for access, meaning in meanings.items():
+        api.patch(f"content/{content['guid']}", json={"access_type": access}).raise_for_status()
+        answers = [client.get(content["content_url"]).is_success for client in (httpx, viewer)]
+        assert answers == ["without a key" in meaning, "you and" not in meaning], access
+
+
+def test_settings_of_pip_on_the_page_are_those_that_builds_take_over():
+    page = DEPLOYING.read_text(encoding="utf-8")
+    settings = configparser.ConfigParser()
+    settings.read_string(re.search(r"```ini\n(.*?)```", page, re.DOTALL)[1])
+    assert settings["global"].keys() == {"index-url", "cert"} <= FROM_PIP.keys()
