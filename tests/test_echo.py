@@ -13,7 +13,7 @@ from shared.harness.client import private_client
 from shared.harness.servers import GUID
 from tests.connect.support import write_app
 
-SECRET = re.compile("AUTHORIZATION|COOKIE|KEY|PASSWORD|SECRET|TOKEN")
+SECRET = re.compile("authorization|cookie|key|password|secret|token", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -29,70 +29,44 @@ def content(server, api):
 
 
 @pytest.fixture(scope="module")
-def answers(content, server):
-    """The app's answers, by path; without secrets they stay in echo.json, in tox's directory."""
-    draft = f"/_bundle{content['bundle_id']}/here"
-    paths = ["", "/", "/here", draft, "/caf%C3%A9//a%2Fb?c=d%20e", "//doubled", "/cookie"]
-    url = content["content_url"].rstrip("/")
+def echoed(content, server):
+    """What the app is told of a request. All answers stay in echo.json, in tox's directory."""
+    paths = ["/here", f"/_bundle{content['bundle_id']}/here", "/caf%C3%A9//a%2Fb?c=d", "//doubled"]
     with httpx.Client(timeout=60, **server.visitor) as visitor:
-        answers = {path: visitor.get(url + path) for path in paths}
-    records = {path: described(answer) for path, answer in answers.items()}
-    text = json.dumps(records, indent=2).replace(server.key, "removed")
+        url = content["content_url"].rstrip("/")
+        records = {path: record(visitor.get(url + path)) for path in paths}
+    text = json.dumps(json.loads(json.dumps(records), object_hook=without_secrets), indent=2)
     Path(os.environ["TOX_ENV_DIR"], "echo.json").write_text(text, encoding="utf-8")
-    return answers
+    return records["/here"]["body"]
 
 
-def described(answer: httpx.Response) -> dict[str, object]:
+def record(answer):
     """What of an answer is worth reading."""
-    body = answer.json() if answer.headers.get("Content-Type") == "application/json" else {}
-    for values in (body.get("environ", {}), body.get("variables", {})):
-        values.update(dict.fromkeys(filter(SECRET.search, values), "removed"))
-    headers = dict(answer.headers)
-    # The server's own may be those of a session.
-    cookies = [re.sub("=[^;]*", "=removed", each, count=1) for each in cookies_of(answer)]
-    headers |= {"set-cookie": cookies} if cookies else {}
+    is_json = answer.headers.get("Content-Type") == "application/json"
+    headers, body = dict(answer.headers), answer.json() if is_json else answer.text[:200]
     return {"status": answer.status_code, "headers": headers, "body": body}
 
 
-def cookies_of(answer: httpx.Response) -> list[str]:
-    return answer.headers.get_list("set-cookie")
+def without_secrets(values):
+    """The values of a JSON object whose names do not tell of a secret."""
+    return {name: "removed" if SECRET.search(name) else value for name, value in values.items()}
 
 
-@pytest.fixture(scope="module")
-def echoed(answers):
-    """What the app tells of a plain request."""
-    return answers["/here"].raise_for_status().json()
-
-
-def test_script_name_is_the_mount(echoed, content):
-    mount = urlsplit(content["content_url"]).path.rstrip("/")
-    assert echoed["environ"]["SCRIPT_NAME"] == mount
-    assert echoed["environ"]["PATH_INFO"] == "/here"
-
-
-def test_credentials_name_the_owner_of_the_key(echoed, api):
-    credentials = json.loads(echoed["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"])
+def test_app_is_told_its_mount_its_visitor_and_its_content(echoed, content, api):
+    environ, variables = echoed["environ"], echoed["variables"]
+    assert environ["SCRIPT_NAME"] == urlsplit(content["content_url"]).path.rstrip("/")
+    assert environ["PATH_INFO"] == "/here"
+    credentials = json.loads(environ["HTTP_RSTUDIO_CONNECT_CREDENTIALS"])
     assert credentials["user"] == api.get("user").json()["username"]
-
-
-def test_variables_name_the_content(echoed, content):
-    assert echoed["variables"]["CONNECT_CONTENT_GUID"] == content["guid"]
-    assert {"CONNECT_SERVER", "CONNECT_API_KEY"} <= set(echoed["variables"])
-
-
-def test_cookie_of_the_app_reaches_the_visitor(answers):
-    cookies = cookies_of(answers["/cookie"])
-    assert [cookie for cookie in cookies if cookie.startswith("a=1;")], cookies
+    assert variables["CONNECT_CONTENT_GUID"] == content["guid"]
+    assert {"CONNECT_SERVER", "CONNECT_API_KEY"} <= set(variables)
 
 
 def test_key_of_the_visitor_does_not_reach_the_app(echoed, server):
-    names = [name for name, value in echoed["environ"].items() if server.key in value]
-    assert not names
+    assert not [name for name, value in echoed["environ"].items() if server.key in value]
 
 
-def test_no_key_is_kept(answers, echoed, server):
-    kept = Path(os.environ["TOX_ENV_DIR"], "echo.json").read_text(encoding="utf-8")
-    assert "a=removed; Path=/" in kept and "a=1" not in kept
+def test_no_key_is_kept(echoed, server):
+    text = Path(os.environ["TOX_ENV_DIR"], "echo.json").read_text(encoding="utf-8")
     keys = {"visitor": server.key, "app": echoed["variables"]["CONNECT_API_KEY"]}
-    names = [name for name, key in keys.items() if key in kept]
-    assert not names
+    assert not [name for name, key in keys.items() if key in text]
