@@ -3,7 +3,7 @@
 import sys
 from base64 import b64encode
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from shared.catalogue import EXAMPLES, ROOT
 from shared.connect.server import CannotStart, LocalConnect
@@ -12,7 +12,7 @@ from shared.harness.servers import USERS, deploying, kept_environments, links
 
 PICTURES = ROOT / "shared" / "pictures"
 SIZE = {"width": 1000, "height": 700}
-HALF = {"width": 560, "height": 864}  # of the overview
+HALF = {"width": 560, "height": 440}  # of the overview
 OVERVIEW = {"width": 2 * HALF["width"] + 48, "height": HALF["height"] + 32}
 STYLE = """<style>
   body { display: flex; gap: 16px; margin: 0; padding: 16px; background: #c9d2e3; }
@@ -39,6 +39,7 @@ def main() -> None:
         save("index.png", page.screenshot(full_page=True))
 
         page.set_viewport_size(HALF)
+        show(page.get_by_role("heading", name="Content"))
         index = page.screenshot()
         first = EXAMPLES[0]
         page.goto(bases[first] + first.console_urls[0])
@@ -50,14 +51,20 @@ def main() -> None:
 
 
 def try_out(page: Page) -> bytes:
-    """Take a picture of the first operation of a console of Swagger UI, and what it answers."""
-    operation = page.locator(".opblock").first
+    """Take a picture of what the last operation of a console of Swagger UI answers."""
+    operation = page.locator(".opblock").last
     operation.locator(".opblock-summary").click()
     operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("lang").fill("sw")
     operation.get_by_role("button", name="Execute").click()
     operation.locator(".live-responses-table").wait_for()
-    page.locator(".opblock-tag").evaluate("element => element.scrollIntoView()")
+    show(operation.locator(".responses-wrapper"))
     return page.screenshot(animations="disabled")
+
+
+def show(part: Locator) -> None:
+    """Scroll until a part of the page is near its top."""
+    part.evaluate("part => { part.style.scrollMargin = '16px'; part.scrollIntoView(); }")
 
 
 def save(name: str, picture: bytes) -> None:
