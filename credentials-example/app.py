@@ -16,9 +16,8 @@ def get_credentials(req):
     Returns a dict with the visitor's "user" (a string or None) and "groups" (a list
     of strings) from the request header "RStudio-Connect-Credentials".
 
-    They are GUIDs in place of names where the administrator has set
-    Authorization.ContentCredentialsUseGUID. Trust them only behind Connect: anyone who
-    bypasses Connect can forge the header.
+    If the administrator has set Authorization.ContentCredentialsUseGUID, they are GUIDs.
+    Trust them only behind Connect: elsewhere, anyone can forge the header.
     """
     header = req.headers.get("RStudio-Connect-Credentials") or "{}"
     try:
@@ -37,7 +36,8 @@ def get_credentials(req):
 
 @app.errorhandler(400)
 def answer_bad_request(error):
-    return {"message": error.description}, 400
+    message = json.dumps({"message": error.description}, default=str)  # ValueError, too
+    return app.response_class(message, 400, mimetype="application/json")
 
 
 @app.route("/hello")

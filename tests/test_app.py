@@ -113,10 +113,22 @@ def test_links_stay_below_the_mount_of_their_request(everywhere):
             assert not path.startswith(tuple(others)), f"{path} in a request below {mount or '/'}"
 
 
+def base_path(spec):
+    """The path that a spec of Swagger 2 or OpenAPI 3 says it is below."""
+    return spec["servers"][0]["url"] if "openapi" in spec else spec["basePath"]
+
+
 @pytest.mark.having("spec_url")
 def test_base_path_of_the_spec_is_the_mount_of_its_request(everywhere):
     for mount, _, _, _, spec in everywhere():
-        assert spec.json["basePath"] == (mount or "/")
+        assert base_path(spec.json) == (mount or "/")
+
+
+@pytest.mark.having("spec_url")
+def test_spec_describes_each_parameter(client, example):
+    item = client.get(example.spec_url).json()["paths"][example.item_url]
+    (lang,) = item.get("parameters", []) + item["get"].get("parameters", [])
+    assert "language" in lang["description"]
 
 
 def test_only_the_scheme_is_taken_from_a_proxy(example):
@@ -138,37 +150,26 @@ def test_unknown_path_is_not_found(client, example):
 
 
 HTML, JSON, REFUSED = "text/html", "application/json", None
-# What the client accepts, and what it gets: what Flask-API chooses without the parameters.
+# What the client accepts, and what it gets (RFC 9110, 12.4.2 and 12.5.1).
 ACCEPTED = {
     BROWSER["Accept"]: HTML,
     "": JSON,
     "*/*": JSON,
-    "application/json": JSON,
-    "application/json; charset=utf-8": JSON,  # flask-api#69
-    "application/json;charset=utf-8;version=1": JSON,
-    "application/json;q=0.9, */*": JSON,
-    "application/json; q=0.9, text/plain, */*;q=0.1": JSON,
-    "application/json;": JSON,
-    'application/json;profile="a,b"': JSON,
-    "Application/JSON": JSON,
-    "application/*;q=0.5": JSON,
-    "text/html;level=1": HTML,
-    "TEXT/HTML; Charset=UTF-8": HTML,
-    "text/html, */*;q=0.1": HTML,
     "text/*": HTML,
-    "text/html;q=x": HTML,
+    "application/json; charset=utf-8": JSON,  # flask-api#69
+    'application/json;profile="a,b"': JSON,
+    "TEXT/HTML; Charset=UTF-8": HTML,
     "image/png, text/html;q=0.2": HTML,
     "text/html, application/json": JSON,
-    # Quality 0 refuses a type.
-    "application/json;q=0, text/html": HTML,
-    "application/json; q=0, text/html;q=0.1": HTML,
+    "application/json;q=0.1, text/html": HTML,
+    "application/json;q=0.9, */*;q=0.1": JSON,
+    "text/html;q=x": JSON,  # as if it were not there
+    # Quality 0 refuses a type, even if another part accepts all.
+    "application/json;q=0.0, text/html": HTML,
+    "application/json; q=0.000, */*": HTML,
     "*/*;q=0": REFUSED,
-    "text/html;q=0,application/json; q=0": REFUSED,
-    ", ,": REFUSED,
     "image/png": REFUSED,
-    "image/png;q=0.5": REFUSED,
     "bogus": REFUSED,
-    "text/plain, image/*": REFUSED,
 }
 
 
@@ -193,48 +194,34 @@ def test_client_that_names_no_type_gets_json(app):
     assert Client(app).get("/").headers["Content-Type"] == JSON
 
 
-@pytest.mark.having("negotiates")
-@pytest.mark.parametrize("host", ["[", "x:y", "h:0x1", "[::1]:x"])
-def test_malformed_host_is_refused(app, host):
-    """With Werkzeug 3.1.6 the page was a 500."""
-    environ = EnvironBuilder(headers={"Accept": HTML}).get_environ() | {"HTTP_HOST": host}
+@pytest.mark.parametrize("host", ["[", "x:y", f"{'a' * 64}.test"])
+def test_malformed_host_is_refused(app, example, host):
+    """With Werkzeug 3.1.6 the page of Flask-API was a 500."""
+    builder = EnvironBuilder(example.list_url, headers={"Accept": HTML})
+    environ = builder.get_environ() | {"HTTP_HOST": host}
     _, status, _ = run_wsgi_app(app, environ, buffered=True)
     assert status in ("200 OK", "400 BAD REQUEST")
 
 
 HELLO = {
     None: "Howdy, stranger.",
+    "": "Howdy, stranger.",
     '{"user": "alice", "groups": ["staff"]}': "So nice to see you, alice.",
-    '{"user": "josé", "groups": []}': "So nice to see you, josé.",
-    '{"user": "jos\\u00e9"}': "So nice to see you, josé.",
-    '{"user": "日本", "groups": null}': "So nice to see you, 日本.",
+    '{"user": "josé", "groups": null}': "So nice to see you, josé.",
     '{"user": null}': "Howdy, stranger.",
     '{"user": ""}': "Howdy, stranger.",
-    '{"groups": ["staff"]}': "Howdy, stranger.",
-    "{}": "Howdy, stranger.",
-    "": "Howdy, stranger.",
 }
 MALFORMED = [
     "alice",
-    '{"user": "alice"',
     "[]",
-    '"alice"',
-    "5",
-    "null",
-    '{"user": 5}',
     '{"user": 0}',
-    '{"user": false}',
     '{"user": ["alice"]}',
-    '{"user": {"name": "alice"}}',
     '{"user": "alice", "groups": "not-analysts"}',
     '{"user": "alice", "groups": {"analysts": true}}',
-    '{"user": "alice", "groups": [["analysts"]]}',
     '{"user": "alice", "groups": ["analysts", null]}',
-    '{"user": "alice", "groups": 0}',
     '{"user": "alice", "groups": ""}',
     b'{"user": "jos\xe9"}',
     "[" * 60_000,
-    '{"user":' * 7_000,
 ]
 
 
@@ -260,10 +247,9 @@ def test_malformed_credentials_greet_nobody(client, example, credentials):
     )
 
 
-@pytest.mark.parametrize("query", ["%80", "a=%FF&b", "?&=%00"])
-def test_odd_query_breaks_no_page(client, example, query):
+def test_odd_query_breaks_no_page(client, example):
     for url in (example.list_url, *example.console_urls):
-        response = client.get(f"{url.format(lang='en')}?{query}", headers=BROWSER)
+        response = client.get(f"{url.format(lang='en')}?%80&=%00", headers=BROWSER)
         assert response.status_code == 200
 
 
