@@ -105,6 +105,20 @@ def test_link_leads_to_a_file_or_heading(path, target):
         assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
 
 
+CODE = [
+    (path, name, target)
+    for path, text in TEXTS.items()
+    for name, target in re.findall(r"\[`([^`]+)`\]\(((?!https?:)[^)#]+)\)", text)
+]
+
+
+def test_linked_file_has_the_name_that_the_link_shows():
+    for path, name, target in CODE:
+        file = path.parent / target
+        there = name in file.as_posix() or name in file.read_text(encoding="utf-8")
+        assert there, f"{path.relative_to(ROOT)} links `{name}` to {target}, which lacks it"
+
+
 def test_readme_names_each_example():
     missing = [e.directory for e in EXAMPLES if f"({e.directory}/README.md)" not in TEXTS[README]]
     assert not missing, f"README.md has no link to the README of {', '.join(missing)}"
