@@ -36,7 +36,7 @@ def main() -> None:
             content.access_type = access
         page.goto(server.url)
         page.get_by_role("button", name=f"Sign in as {USERS[0][0]}").click()
-        save("index.png", page.screenshot(full_page=True))
+        page.screenshot(full_page=True, path=PICTURES / "index.png")
 
         page.set_viewport_size(HALF)
         show(page.get_by_role("heading", name="Content"))
@@ -47,7 +47,7 @@ def main() -> None:
         page.set_viewport_size(OVERVIEW)
         data = [f"data:image/png;base64,{b64encode(half).decode()}" for half in halves]
         page.set_content(STYLE + "".join(f'<img src="{url}">' for url in data))
-        save("overview.png", page.screenshot())
+        page.screenshot(path=PICTURES / "overview.png")
 
 
 def try_out(page: Page) -> bytes:
@@ -65,12 +65,6 @@ def try_out(page: Page) -> bytes:
 def show(part: Locator) -> None:
     """Scroll until a part of the page is near its top."""
     part.evaluate("part => { part.style.scrollMargin = '16px'; part.scrollIntoView(); }")
-
-
-def save(name: str, picture: bytes) -> None:
-    """Write a picture."""
-    (PICTURES / name).write_bytes(picture)
-    print(f"shared/pictures/{name}: {len(picture) // 1024} KiB")
 
 
 if __name__ == "__main__":
