@@ -200,8 +200,11 @@ def client(base, visitor):
 @pytest.fixture(scope="session")
 def context(server):
     """What the pages of one Chromium share: a cache, and the headers that they send."""
+    from playwright.sync_api import expect
+
     from shared.harness.browser import open_browser
 
+    expect.set_options(timeout=30_000)  # for a busy machine
     headers = server.headers
     with (
         open_browser(server.fingerprint) as browser,
