@@ -10,6 +10,9 @@ from werkzeug.exceptions import abort
 
 from .errors import ConnectError, Problem
 
+MAX_SIZE = 2**24  # bytes: 100,000 files have about 10 MB
+MAX_TEXT = 1000  # characters of an entrypoint, a version, ...
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -23,8 +26,11 @@ class Manifest:
     @classmethod
     def read(cls, directory: Path) -> "Manifest":
         """Read the manifest of an unpacked bundle; raises HTTPException."""
+        file = directory / "manifest.json"
         try:
-            data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+            if file.stat().st_size > MAX_SIZE:
+                raise ValueError(f"it has more than {MAX_SIZE:,} bytes")
+            data = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = getattr(error, "strerror", None) or error
             raise bad_manifest(f"The bundle's manifest.json cannot be read: {reason}") from None
@@ -49,10 +55,10 @@ class Manifest:
                 f"manifest.json: environment.python.requires {manifest.requires!r} is not a Python "
                 "constraint: each part has an operator and a version, such as '~=3.11'."
             ) from None
-        file = PurePosixPath(manifest.requirements)
-        inside = not file.is_absolute() and ".." not in file.parts
-        if not (inside and (directory / file).is_file()):
-            message = f"manifest.json names {str(file)!r} as requirements file (package_file)"
+        listed = PurePosixPath(manifest.requirements)
+        inside = not listed.is_absolute() and ".." not in listed.parts
+        if not (inside and (directory / listed).is_file()):
+            message = f"manifest.json names {str(listed)!r} as requirements file (package_file)"
             raise bad_manifest(f"{message}, which is not a file in the bundle.")
         return manifest
 
@@ -64,7 +70,7 @@ def text_at(data: object, *keys: str, default: str | None = None) -> str:
     text = default if data is None else data
     # No name of a file or of a process's argument has a NUL, or what UTF-8 cannot carry.
     odd = isinstance(text, str) and ("\0" in text or text.encode(errors="replace").decode() != text)
-    if not isinstance(text, str) or odd or not (text or default == ""):
+    if not isinstance(text, str) or odd or len(text) > MAX_TEXT or not (text or default == ""):
         raise bad_manifest(f"manifest.json has no text {'.'.join(keys)}.")
     return text
 

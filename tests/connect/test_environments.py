@@ -16,7 +16,7 @@ import pytest
 import trustme
 from packaging.version import Version
 
-from shared.connect.bundles import unpack
+from shared.connect.archives import unpack
 from shared.connect.manifest import Manifest
 from shared.connect.running import environments
 from shared.connect.running.environments import BuildError, Environments, Python

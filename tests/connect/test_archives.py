@@ -1,0 +1,157 @@
+"""Archives that are damaged or hostile are refused in one line, and soon."""
+
+import gzip
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+from shared.catalogue import ROOT
+from shared.connect import archives
+from shared.connect.errors import ConnectError
+from tests.connect.support import make_bundle
+
+WHOLE = make_bundle()
+TAR = gzip.decompress(WHOLE)
+FILE = 2 * 512  # bytes of a small file with its header
+
+
+def header(type, size, name="a"):
+    """The header of a member, whatever its size."""
+    member = tarfile.TarInfo(name)
+    member.type, member.size = type, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(text, type=tarfile.XHDTYPE):
+    """A header of pax, with its text."""
+    return header(type, len(text)) + text + b"\0" * (-len(text) % 512)
+
+
+def record(text):
+    """A line of pax, which begins with its length: two digits."""
+    return b"%d %b\n" % (len(text) + 4, text)
+
+
+def bundle_with(name, type=tarfile.REGTYPE, linkname=""):
+    """A bundle with one more member of the archive."""
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = type, linkname
+    return make_bundle(members=[member])
+
+
+LINK = "is a link: replace it with the file itself"
+BREAKS_OFF = "The bundle cannot be unpacked: it breaks off."
+BAD = {
+    "traversal": (bundle_with("../evil.py"), "'../evil.py' leads out of it"),
+    "absolute": (bundle_with("/tmp/evil.py"), "'/tmp/evil.py' leads out of it"),
+    "link": (bundle_with("a/b", tarfile.SYMTYPE, "/etc"), f"'a/b' {LINK}"),
+    "hard link": (bundle_with("a/b", tarfile.LNKTYPE, "app.py"), f"'a/b' {LINK}"),
+    "fifo": (bundle_with("f", tarfile.FIFOTYPE), "'f' is neither a file nor a directory"),
+    "file as directory": (bundle_with("app.py/b"), "'app.py/b': File exists"),
+    "directory as file": (bundle_with("."), "'.': Is a directory"),
+    "line end": (bundle_with("../a\nb"), r"'../a\nb' leads out of it"),
+    "long name": (bundle_with("n" * 300), "File name too long"),
+    "deep": (bundle_with("a/" * 101 + "b"), "is below more than 100 directories"),
+    "empty": (b"", "it is not gzipped. Upload a .tar.gz."),
+    "zip": (b"PK\3\4" * 200, "it is not gzipped. Upload a .tar.gz."),
+    "not a tar": (gzip.compress(b"manifest.json" * 100), "invalid header"),
+    "truncated gzip": (WHOLE[:-1], "ended before the end-of-stream marker"),
+    "garbage after gzip": (WHOLE + b"garbage", "Not a gzipped file"),
+    "bad checksum": (WHOLE[:-8] + b"\0" * 8, "CRC check failed"),
+    "end after a file": (gzip.compress(TAR[:FILE]), BREAKS_OFF),
+    "end in a file": (gzip.compress(TAR[: 512 + 20]), "unexpected end of data"),
+    "garbage as a header": (gzip.compress(TAR[:FILE] + b"x" * 512 + TAR[FILE:]), BREAKS_OFF),
+    "two tars": (WHOLE + WHOLE, "something follows its end"),
+    "long padding": (gzip.compress(TAR + b"\0" * 2**21), "something follows its end"),
+}
+
+
+def unpack(bundle, tmp_path):
+    """What is wrong with a bundle."""
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "bundle").write_bytes(bundle)
+    with pytest.raises(ConnectError) as error, (tmp_path / "bundle").open("rb") as file:
+        archives.unpack(file, tmp_path / "files")
+    assert (error.value.code, error.value.number) == (400, 135)
+    return error.value.description
+
+
+@pytest.mark.parametrize(("bundle", "message"), BAD.values(), ids=BAD)
+def test_bad_archive_is_refused_in_one_line(tmp_path, bundle, message):
+    error = unpack(bundle, tmp_path)
+    assert message in error and "\n" not in error and len(error) < 300
+
+
+def test_archive_that_breaks_off_anywhere_is_refused(tmp_path):
+    for size in range(0, len(WHOLE), 37):
+        assert unpack(WHOLE[:size], tmp_path / str(size))
+    for size in range(0, len(TAR.rstrip(b"\0")) + 512, 512 // 3):
+        assert unpack(gzip.compress(TAR[:size], 1), tmp_path / f"tar-{size}")
+
+
+LIMITS = {
+    "MAX_UNPACKED": (WHOLE, "its files have more than 1,000 bytes"),
+    "MAX_HEADERS": (gzip.compress(header(tarfile.REGTYPE, 0) * 1001), "more than 500 files"),
+    "MAX_SQUARES": (
+        gzip.compress((extended(record(b"comment=text")) + header(tarfile.REGTYPE, 0)) * 10),
+        "more than",
+    ),
+}
+
+
+@pytest.mark.parametrize(("limit", "case"), LIMITS.items(), ids=LIMITS)
+def test_archive_over_a_limit_is_refused(tmp_path, monkeypatch, limit, case):
+    assert archives.MAX_UNPACKED == 4 * 1024**3 and archives.MAX_HEADERS == 100_000  # README.md
+    bundle, message = case
+    monkeypatch.setattr(archives, limit, 1000)
+    assert message in unpack(bundle, tmp_path)
+
+
+SPARSE = record(b"GNU.sparse.major=1") + record(b"GNU.sparse.minor=0")
+# What tarfile reads for a long time or for ever, at least before Python 3.12.6 or 3.13.6.
+HOSTILE = {
+    "digits": (extended(b"1" * 400_000), "a header has 400,000 bytes"),
+    "global digits": (extended(b"1" * 400_000, tarfile.XGLTYPE), "a header has 400,000 bytes"),
+    "Solaris digits": (extended(b"1" * 400_000, tarfile.SOLARIS_XHDTYPE), "400,000 bytes"),
+    "long name": (header(tarfile.GNUTYPE_LONGNAME, 2**33), "a header has 8,589,934,592 bytes"),
+    "long link": (header(tarfile.GNUTYPE_LONGLINK, 2**33), "a header has 8,589,934,592 bytes"),
+    "negative header": (header(tarfile.XHDTYPE, -1024), "'a' has a negative size"),
+    "negative loop": (TAR[:FILE] + header(tarfile.REGTYPE, -1536), "'a' has a negative size"),
+    "negative pax size": (
+        extended(record(b"size=-1536")) + header(tarfile.REGTYPE, 0),
+        "cannot be unpacked",
+    ),
+    "huge pax size": (extended(record(b"size=" + b"9" * 80)) + header(tarfile.REGTYPE, 0), "more"),
+    "nested": (extended(record(b"path=abcd")) * 5000, "maximum recursion depth"),
+    "old sparse": (header(tarfile.GNUTYPE_SPARSE, 512), "'a' is a sparse file"),
+    "endless sparse map": (
+        extended(SPARSE) + header(tarfile.REGTYPE, 512) + b"9" * 512,
+        "'a' is a sparse file",
+    ),
+}
+UNPACK = """
+import sys
+from pathlib import Path
+from shared.connect.archives import unpack
+for name in sys.argv[1:]:
+    try:
+        unpack(open(name, "rb"), Path(f"{name}-files"))
+    except Exception as error:
+        print(error.description, flush=True)
+"""
+
+
+def test_hostile_archive_is_refused_soon(tmp_path):
+    """In a process that can be ended: a regular expression of tarfile holds all threads."""
+    for name, (archive, _) in HOSTILE.items():
+        (tmp_path / name).write_bytes(gzip.compress(archive + TAR, 1))
+    command = [sys.executable, "-W", "ignore", "-c", UNPACK, *HOSTILE]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    output = subprocess.check_output(
+        command, cwd=tmp_path, env=environment, encoding="utf-8", timeout=60
+    )
+    for (name, (_, message)), line in zip(HOSTILE.items(), output.splitlines(), strict=True):
+        assert message in line, name
