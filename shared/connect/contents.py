@@ -22,8 +22,6 @@ from .running.processes import Processes
 from .users import User, Users, new_guid, new_key
 
 JOBS = 100  # of a content that have ended; older ones go
-IDLE_SECONDS = 120  # without a request, until processes of drafts and of old bundles end
-LOOK_SECONDS = 10  # between two looks for them
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
 
 
@@ -137,16 +135,16 @@ class Content:
         bundle.remove_files()
 
     @contextmanager
-    def connected(self, bundle_id: str | None, free: int) -> Iterator[HTTPConnection]:
+    def connected(self, bundle_id: str | None) -> Iterator[HTTPConnection]:
         """Give a connection to the app for one request, started if need be.
 
-        bundle_id: of a draft, None for the active bundle; free: see `Pool.connected`. Raises
-        ServiceUnavailable beyond the limit of requests or when the server is stopping, NotFound
-        without such a bundle, and BadGateway when the app does not start or crashes.
+        bundle_id: of a draft, None for the active bundle. Raises ServiceUnavailable when the server
+        is stopping, NotFound without such a bundle, and BadGateway when the app does not start or
+        crashes.
         """
         bundle = self.bundle(bundle_id)
         try:
-            with bundle.pool.connected(free) as connection:
+            with bundle.pool.connected() as connection:
                 bundle.failure = ""
                 yield connection
         except BadGateway as error:
@@ -160,17 +158,24 @@ class Contents:
     """All that is deployed on one server, and what builds and runs it."""
 
     def __init__(
-        self, url: str, directory: Path, environments: Path, users: Users, processes: int
+        self,
+        url: str,
+        directory: Path,
+        environments: Path,
+        users: Users,
+        processes: int,
+        start_seconds: float,
     ) -> None:
         """Raises OSError when `environments` cannot be made.
 
-        processes: how many run of each bundle.
+        processes: how many run of each bundle; start_seconds: for one to start.
         """
         self.url = url
         self.by_guid: dict[str, Content] = {}
         self.paths = threading.Lock()  # of names and vanity paths, which are unique
         self.processes = Processes()
         self.processes_each = processes
+        self._start_seconds = start_seconds
         self.environments = Environments(environments, self.processes)
         self.environments.prepare()
         self._directory = directory
@@ -179,18 +184,7 @@ class Contents:
         # Apart, so that a first deployment is of bundle 1.
         self._content_ids = map(str, itertools.count(1))
         self._bundle_ids = map(str, itertools.count(1))
-        threading.Thread(target=self._stop_idle_until_closed, daemon=True).start()
-
-    def _stop_idle_until_closed(self) -> None:
-        while not self.processes.closed.wait(LOOK_SECONDS):
-            self.stop_idle()
-
-    def stop_idle(self) -> None:
-        """Stop the processes of drafts and of old bundles that nobody has asked for a while."""
-        for content in self.all():
-            for bundle in list(content.bundles.values()):
-                if bundle is not content.active:
-                    bundle.pool.stop_if_idle(IDLE_SECONDS)
+        self._sockets = map(str, itertools.count(1))
 
     def all(self) -> list[Content]:
         """Return all content items; others may come and go meanwhile."""
@@ -338,9 +332,17 @@ class Contents:
             "CONNECT_API_KEY": content.key,
             **content.variables,
         }
-        entrypoint, env = bundle.manifest.entrypoint, variables(python, given)
-        size = self.processes_each
-        return App(content.processes, python, entrypoint, job, size, cwd=bundle.files, env=env)
+        return App(
+            content.processes,
+            python,
+            bundle.manifest.entrypoint,
+            job,
+            self._directory / next(self._sockets),
+            self.processes_each,
+            self._start_seconds,
+            cwd=bundle.files,
+            env=variables(python, given),
+        )
 
 
 def reason_of(error: Exception) -> str:

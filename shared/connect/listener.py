@@ -3,30 +3,28 @@
 import contextlib
 import json
 import logging
-import resource
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 from typing import TYPE_CHECKING
 
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, Error
+from werkzeug.exceptions import HTTPException
 
 from .errors import StorageFull, answer_to, http_error, one_line, quoted, record
-from .proxy import PASSED_ON
+from .limits import Limits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
-THREADS = PASSED_ON + 50  # for the API and the pages, when all requests to apps hang
-HEADER_SECONDS = 20  # for the first line and the headers
-BODY_SECONDS = 600  # for the whole request
-IDLE_SECONDS = 60  # between two bytes, and before the next request
 NO_HTTP = "This is not an HTTP request. The URL of this server starts with http://, not https://."
 
 
@@ -89,36 +87,38 @@ class Parser(HTTPRequestParser):
             self.error = NoSpace(StorageFull.description)
         if self.error:
             self.error = Refusal(self.error, getattr(self, "path", ""))
+        if self.error or self.body_rcv is None:
+            self.expect_continue = False  # else it waits for a body
         return used
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        if self.body_rcv is None:
-            self.expect_continue = False  # else it waits for a body
-        else:
+        if self.body_rcv is not None:
             self.body_rcv.buf = Body(self.adj.inbuf_overflow)
 
 
 class Channel(HTTPChannel):
-    """A connection. Beyond the limit, a new one takes the place of the one that is idle longest."""
+    """A connection. At the limit, a new connection closes the one that has been idle longest."""
 
     parser_class = Parser
 
     def __init__(self, server: "Listener", *arguments, **options) -> None:
         super().__init__(server, *arguments, **options)
         channels = list(server.active_channels.values())
-        if len(channels) > server.most:
+        if len(channels) > server.most_connections:
             idle = [each for each in channels if not each.requests]
             min(idle, key=lambda each: each.last_activity).handle_close()
 
-    def is_stuck(self, now: float) -> bool:
+    def is_stuck(self, now: float, limits: Limits) -> bool:
         """Whether the client sends too slowly, or does not read."""
         if self.requests and not self.total_outbufs_len:
-            return False  # the client waits for an answer
+            self.last_activity = now  # the client waits for an answer
+            return False
         request = None if self.requests else self.request
-        most = BODY_SECONDS if request and request.headers_finished else HEADER_SECONDS
+        whole = request and request.headers_finished
+        most = limits.body_seconds if whole else limits.header_seconds
         late = request is not None and now - request.began > most
-        return late or now - self.last_activity > IDLE_SECONDS
+        return late or now - self.last_activity > limits.idle_seconds
 
 
 def guarded(app: "WSGIApplication") -> "WSGIApplication":
@@ -131,11 +131,25 @@ def guarded(app: "WSGIApplication") -> "WSGIApplication":
             raise
         except Exception as exception:
             path = environ["PATH_INFO"]
-            method, told = environ["REQUEST_METHOD"], one_line(exception)
-            logger.error("%s %s: %s", method, quoted(path), told)
+            if not isinstance(exception, HTTPException):
+                request = f"{environ['REQUEST_METHOD']} {quoted(path)}"
+                logger.error("%s: %s", request, one_line(exception))
             return answer_to(http_error(exception), path)(environ, start_response)
 
     return answer
+
+
+class Threads:
+    """Runs each request in a thread; starts one when no other is idle."""
+
+    def __init__(self, most: int) -> None:
+        self._pool = ThreadPoolExecutor(most, "request")
+
+    def add_task(self, channel: Channel) -> None:
+        self._pool.submit(channel.service)
+
+    def shutdown(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 class Listener(TcpWSGIServer):
@@ -143,14 +157,13 @@ class Listener(TcpWSGIServer):
 
     channel_class = Channel
 
-    def __init__(self, app: "WSGIApplication", listener: socket, sockets: dict) -> None:
-        """sockets: where it keeps what it listens to, by descriptor."""
-        self.most = most_connections()
-        family, kind, protocol = listener.family, listener.type, listener.proto
+    def __init__(self, app: "WSGIApplication", listening: socket, limits: Limits) -> None:
+        self._limits = limits
+        self.most_connections = limits.most_connections
         adjustments = Adjustments(
-            threads=THREADS,
-            connection_limit=2 * self.most,
-            cleanup_interval=1,
+            connection_limit=2 * self.most_connections,
+            cleanup_interval=limits.look_seconds,
+            asyncore_loop_timeout=limits.look_seconds,
             # For apps more than disks have; Flask has a limit for the API and the pages.
             max_request_body_size=2**36,
             asyncore_use_poll=True,  # select fails at the 1,024th file
@@ -160,11 +173,12 @@ class Listener(TcpWSGIServer):
             outbuf_overflow=2**40,
             ident="local Connect",
         )
-        where = (family, kind, protocol, listener.getsockname())
+        where = (listening.family, listening.type, listening.proto, listening.getsockname())
         super().__init__(
             guarded(app),
-            sockets,
-            _sock=listener,
+            {},
+            _sock=listening,
+            dispatcher=Threads(limits.threads),
             adj=adjustments,
             sockinfo=where,
             bind_socket=False,
@@ -172,11 +186,17 @@ class Listener(TcpWSGIServer):
 
     def maintenance(self, now: float) -> None:
         for channel in list(self.active_channels.values()):
-            if channel.is_stuck(now):
+            if channel.is_stuck(now, self._limits):
                 channel.handle_close()  # at once: a client that does not read is never writable
 
+    def stop(self) -> None:
+        """Close all connections; returns when no request is in progress."""
+        # In the server's own thread, which uses them, and may have closed the trigger by then.
+        with contextlib.suppress(OSError):
+            self.trigger.pull_trigger(self._close_all)
+        self.task_dispatcher.shutdown()
 
-def most_connections() -> int:
-    """How many clients may be connected: a request needs up to three files (`ulimit -n`)."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 5000 if files == resource.RLIM_INFINITY else max(10, min(5000, files // 3))
+    def _close_all(self) -> None:
+        for channel in list(self.active_channels.values()):
+            channel.handle_close()
+        wasyncore.close_all(self._map)

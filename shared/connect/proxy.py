@@ -3,9 +3,9 @@
 import contextlib
 import http.client
 import re
-import socket
 import string
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,20 +13,16 @@ from urllib.parse import quote, urlencode
 from flask import Flask
 from waitress.channel import ClientDisconnected
 from werkzeug.datastructures import EnvironHeaders
-from werkzeug.exceptions import Forbidden, HTTPException, Unauthorized
+from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator, get_host
 
 from .contents import Content, Contents, below
-from .errors import answer_to
-from .running.apps import begins_to_answer
-from .running.runner import MOUNT_HEADER, TOKEN_HEADER
+from .running.runner import MOUNT_HEADER
 from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
-PASSED_ON = 550  # requests at once, to all apps
-LOOK = 1000  # milliseconds after which it looks whether a visitor is still there
 
 # Those of RFC 9110 and of PEP 3333, which are about one connection only.
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization"}
@@ -34,7 +30,9 @@ HOP_BY_HOP |= {"te", "trailer", "trailers", "transfer-encoding", "upgrade"}
 # The app gets none of these from a client, nor X-Forwarded-*. The body has come, so nothing is
 # expected any more. waitress drops names with underscores, which mean the same in WSGI.
 DROPPED = HOP_BY_HOP | {"expect", "rstudio-connect-credentials", "x-rsc-authorization"}
-DROPPED = {f"HTTP_{name.upper().replace('-', '_')}" for name in DROPPED | {TOKEN_HEADER}}
+# The cookies of all local Connects, as Werkzeug reads them: with spaces, or without a value. Browsers
+# send a host's cookies to all its ports. waitress joins headers with commas.
+COOKIES = re.compile(r"(^|[;,])\s*connect-\d+\s*(=[^;,]*)?(?=[;,]|$)")
 COOKIE_PATH = re.compile(r"""(;\s*path\s*=\s*"?)(/[^;"]*)""", re.IGNORECASE)
 
 Environ = dict[str, Any]
@@ -44,28 +42,34 @@ Headers = list[tuple[str, str]]
 class Proxy:
     """A WSGI app: the contents, and another app for what belongs to none."""
 
-    def __init__(self, site: Flask, contents: Contents, users: Users, hosts: Iterable[str]) -> None:
-        """site: has the sessions; hosts: under which it is asked for content."""
+    def __init__(
+        self,
+        site: Flask,
+        contents: Contents,
+        users: Users,
+        hosts: Iterable[str],
+        most_requests: int,
+    ) -> None:
+        """site: has the sessions; hosts: under which it is asked; most_requests: to all apps."""
         self._site = site
         self._contents = contents
         self._users = users
         self._hosts = list(hosts)
-        self._cookie = site.config["SESSION_COOKIE_NAME"]
-        # As Werkzeug reads it: with spaces, or without a value. waitress joins headers with commas.
-        self._cookies = re.compile(rf"(^|[;,])\s*{self._cookie}\s*(=[^;,]*)?(?=[;,]|$)")
-        self._free = PASSED_ON
+        self._most_requests = most_requests
+        self.requests: Counter[str] = Counter()  # in progress, by the content's GUID
         self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
-        """Answer a request. It comes before Flask's routing, which redirects doubled slashes."""
+        """Answer a request; raises HTTPException.
+
+        It comes before Flask's routing, which redirects doubled slashes.
+        """
+        # Another site's name may lead to this machine (DNS rebinding).
+        get_host(environ, self._hosts)
         found = self._contents.find(environ["PATH_INFO"])
         if found is None:
             return self._site(environ, start_response)
-        try:
-            get_host(environ, self._hosts)
-            return self._pass_on(environ, start_response, *found)
-        except HTTPException as error:
-            return answer_to(error, environ["PATH_INFO"])(environ, start_response)
+        return self._pass_on(environ, start_response, *found)
 
     def _pass_on(
         self,
@@ -88,10 +92,9 @@ class Proxy:
             credentials = user.credentials(self._site.config["TELL_GUIDS"])
             headers.append(("RStudio-Connect-Credentials", credentials))
         with contextlib.ExitStack() as stack:
-            free = stack.enter_context(self._place())
-            connection = stack.enter_context(content.connected(bundle_id, free))
+            stack.enter_context(self._in_progress(content))
+            connection = stack.enter_context(content.connected(bundle_id))
             send(connection, method, target, headers, environ)
-            wait_for_answer(connection, environ)
             answer = stack.enter_context(connection.getresponse())
             start_response(f"{answer.status} {answer.reason}", headers_for_visitor(answer, mount))
             close = stack.pop_all().close
@@ -119,16 +122,23 @@ class Proxy:
         return redirect(f"/sign-in?{urlencode({'next': target})}")
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[int]:
-        """Take a place for a request; gives how many are free then."""
+    def _in_progress(self, content: Content) -> Iterator[None]:
+        """Count a request to an app while it is in progress.
+
+        An app gets no more than it leaves: one whose requests hang gets half of all, so others
+        still have some. Raises ServiceUnavailable beyond that.
+        """
         with self._lock:
-            self._free -= 1
-            free = self._free
+            to_app = self.requests[content.guid]
+            if to_app >= self._most_requests - self.requests.total():
+                message = f"Too many requests are in progress, {to_app} of them to this app."
+                raise ServiceUnavailable(message)
+            self.requests[content.guid] += 1
         try:
-            yield free
+            yield
         finally:
             with self._lock:
-                self._free += 1
+                self.requests[content.guid] -= 1
 
     def _headers_for_app(self, environ: Environ, mount: str, target: str) -> Headers:
         """Return what the client sent, except what the app must not see or the server sets."""
@@ -144,17 +154,21 @@ class Proxy:
             (MOUNT_HEADER, mount),
             ("Connection", "close"),
         ]
-        own = {f"HTTP_{name.upper().replace('-', '_')}" for name, _ in headers}
+        # Those that the client names are about its connection only (RFC 9110, 7.6.1).
+        named = environ.get("HTTP_CONNECTION", "").split(",")
+        names = {*DROPPED, *named, *dict(headers)}
+        dropped = {f"HTTP_{name.strip().upper().replace('-', '_')}" for name in names}
         for name, value in environ.items():
-            if name.startswith("HTTP_") and name not in DROPPED and name not in own:
+            if name in dropped or name.startswith("HTTP_X_FORWARDED_"):
+                continue
+            if name.startswith("HTTP_"):
                 if name == "HTTP_AUTHORIZATION" and self._is_for_connect(value, environ):
                     continue
-                if name == "HTTP_COOKIE" and self._cookie in value:
-                    value = self._cookies.sub("", value).lstrip(";, ")
+                if name == "HTTP_COOKIE":
+                    value = COOKIES.sub("", value).lstrip(";, ")
                     if not value:
                         continue
-                if not name.startswith("HTTP_X_FORWARDED_"):
-                    headers.append((name[5:].replace("_", "-"), value))
+                headers.append((name[5:].replace("_", "-"), value))
         for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if name in environ:
                 headers.append((name.replace("_", "-"), environ[name]))
@@ -197,28 +211,6 @@ def send(
     # waitress has read the body: its length is right whatever the client says of its encoding.
     body = environ["wsgi.input"] if int(environ.get("CONTENT_LENGTH", 0)) else None
     connection.endheaders(body)
-
-
-def wait_for_answer(connection: http.client.HTTPConnection, environ: Environ) -> None:
-    """Return when an app begins to answer; raises ClientDisconnected if the visitor leaves."""
-    while not begins_to_answer(connection, LOOK):
-        if has_left(environ):
-            raise ClientDisconnected
-
-
-def has_left(environ: Environ) -> bool:
-    """Whether the visitor closed the connection.
-
-    waitress's own function knows it only with channel_request_lookahead, which makes its thread
-    spin while a request is answered.
-    """
-    try:
-        channel = environ["waitress.client_disconnected"].__self__
-        return not channel.socket.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False  # there is nothing to read
-    except OSError:
-        return True
 
 
 def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers:

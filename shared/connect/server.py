@@ -14,20 +14,20 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from flask import Flask, request
-from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
-from werkzeug.wsgi import get_host
 
 from . import api, pages
 from .bundles import MAX_SIZE
 from .contents import Contents
 from .errors import answer_to
+from .limits import Limits
 from .listener import Listener
 from .proxy import Proxy
 from .users import Users
 
 # Of a server's directory in TMPDIR, and of a file in it.
 PREFIX, LOCK = "connect-", "local-connect.lock"
+LONGEST = 90  # bytes of its path: macOS has 104 for that of a socket, Linux 108
 
 
 def lock(directory: Path) -> IO:
@@ -65,6 +65,7 @@ class LocalConnect:
     guids: content is told GUIDs of users and groups; by default their names. Connect's setting is
         `Authorization.ContentCredentialsUseGUID`.
     processes: how many run of each content.
+    limits: what a client or an app may take from others.
 
     Raises CannotStart.
     """
@@ -80,34 +81,39 @@ class LocalConnect:
         users: Iterable[tuple[str, Iterable[str]]] = (),
         guids: bool = False,
         processes: int = 1,
+        limits: Limits | None = None,
     ) -> None:
         self._open, choose = contextlib.ExitStack(), "another --port"
+        limits = limits or Limits()
         remove_dead()
         try:
-            listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-            self._open.enter_context(listener)
+            listening = socket.create_server(("127.0.0.1", port), backlog=1024)
+            self._open.enter_context(listening)
             choose = "other --environments or another TMPDIR"
-            self.port = listener.getsockname()[1]
+            self.port = listening.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
             temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
+            if len(os.fsencode(self.directory)) > LONGEST:
+                raise OSError(f"the path of {self.directory} is too long for sockets")
             self._open.enter_context(lock(self.directory))
             self.users = Users(users, api_key)
             self.api_key = self.users.admin.key
             environments = environments or self.directory / "environments"
-            self.contents = Contents(self.url, self.directory, environments, self.users, processes)
+            self.contents = Contents(
+                self.url, self.directory, environments, self.users, processes, limits.start_seconds
+            )
         except (OSError, OverflowError) as error:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
-        self._sockets: dict = {}
         hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
-        site = self._flask(links or {}, guids, hosts)
-        proxy = Proxy(site, self.contents, self.users, hosts)
-        self._server = Listener(proxy, listener, self._sockets)
-        self._thread = threading.Thread(target=self._server.run, name="local Connect")
+        site = self._flask(links or {}, guids)
+        self._proxy = Proxy(site, self.contents, self.users, hosts, limits.requests)
+        self._listener = Listener(self._proxy, listening, limits)
+        self._thread = threading.Thread(target=self._listener.run, name="local Connect")
         self._thread.start()
 
-    def _flask(self, links: pages.Links, guids: bool, hosts: list[str]) -> Flask:
+    def _flask(self, links: pages.Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
         app.extensions |= {"contents": self.contents, "users": self.users}
         app.secret_key = secrets.token_bytes()
@@ -115,16 +121,11 @@ class LocalConnect:
             "LINKS": links,
             "TELL_GUIDS": guids,
             "MAX_CONTENT_LENGTH": MAX_SIZE,
-            "PROPAGATE_EXCEPTIONS": True,  # to the guard of the listener
+            "PROPAGATE_EXCEPTIONS": True,  # to `guarded` in listener.py
             # Browsers send a host's cookies to all its ports.
             "SESSION_COOKIE_NAME": f"connect-{self.port}",
             "SESSION_COOKIE_SAMESITE": "Lax",
         }
-
-        @app.before_request
-        def check_host():
-            # Another site's name may lead to this machine (DNS rebinding).
-            get_host(request.environ, hosts)
 
         @app.errorhandler(HTTPException)
         def answer_error(error):
@@ -137,10 +138,7 @@ class LocalConnect:
     def close(self) -> None:
         """Stop answering, end all processes and remove the files."""
         self.contents.close()  # and so the deployments that wait for them
-        self._server.task_dispatcher.shutdown()
-        # In the server's own thread, which uses them, and may have closed the trigger by then.
-        with contextlib.suppress(OSError):
-            self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
+        self._listener.stop()
         self._thread.join()
         self._open.close()
 

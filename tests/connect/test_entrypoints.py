@@ -1,6 +1,7 @@
 """What an entrypoint may name, and how an app that does not start is reported."""
 
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -55,7 +56,6 @@ FAILURES = {
 }
 
 
-@pytest.mark.local
 @pytest.mark.parametrize(("entrypoint", "reason"), FAILURES.items(), ids=FAILURES)
 def test_app_that_does_not_start_is_reported(api, owner, content, entrypoint, reason):
     bundle, task = deploy_bundle(api, content, make_bundle(FILES, entrypoint=entrypoint))
@@ -74,12 +74,14 @@ def test_app_that_does_not_start_is_reported(api, owner, content, entrypoint, re
 @pytest.fixture
 def start(tmp_path):
     """Starts a process for the source of an app.py; gives it and its log."""
-    processes = Processes()
+    processes, numbers = Processes(), itertools.count()
 
-    def start(source, entrypoint="app:app", python=sys.executable, **env):
+    def start(source, entrypoint="app:app", python=sys.executable, start_seconds=60, **env):
         (tmp_path / "app.py").write_bytes(source if isinstance(source, bytes) else source.encode())
         job, env = jobs.Job(jobs.PROCESS, "1"), {"PATH": os.environ["PATH"], **env}
-        return apps.App(processes, Path(python), entrypoint, job, cwd=tmp_path, env=env), job
+        options = {"start_seconds": start_seconds, "cwd": tmp_path, "env": env}
+        path = tmp_path / f"socket{next(numbers)}"
+        return apps.App(processes, Path(python), entrypoint, job, path, **options), job
 
     yield start
     processes.close()
@@ -107,28 +109,28 @@ database_url
     For further information visit https://errors.pydantic.dev/2.12/v/missing''')
 """
 REASONS = {
-    SETTINGS: "pydantic_core.ValidationError: 1 validation error for Settings.",
+    SETTINGS: "pydantic_core.ValidationError: 1 validation error for Settings (app.py, line 5).",
     "x = 1\n\ndef broken(:\n    pass": "SyntaxError: invalid syntax (app.py, line 3).",
     "if True:\nx = 1": "IndentationError: expected an indented block after 'if' statement on line 1"
     " (app.py, line 2).",
     "import package.broken": "SyntaxError: invalid syntax (broken.py, line 1).",
     "import json\njson.loads('')": "json.decoder.JSONDecodeError: Expecting value:"
-    " line 1 column 1 (char 0).",
-    "import os\nos.environ['DATABASE_URL']": "KeyError: 'DATABASE_URL'.",
-    "b'\\xff'.decode()": "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0:"
-    " invalid start byte.",
+    " line 1 column 1 (char 0) (app.py, line 2).",
+    "import os\nos.environ['DATABASE_URL']": "KeyError: 'DATABASE_URL' (app.py, line 2).",
+    "import ast\nast.literal_eval('(')": "SyntaxError: '(' was never closed (<unknown>, line 1)"
+    " (app.py, line 2).",
     "try:\n    1 / 0\nexcept ZeroDivisionError:\n    raise LookupError('second')":
-    "LookupError: second.",
+    "LookupError: second (app.py, line 4).",
     "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise LookupError('out') from error":
-    "LookupError: out.",
-    "raise RuntimeError('\\n\\n  no greeting\\n')": "RuntimeError: no greeting.",
-    "raise RuntimeError('Please set:\\nDATABASE_URL\\n')": "RuntimeError: Please set: DATABASE_URL.",
+    "LookupError: out (app.py, line 4).",
+    "raise RuntimeError('\\n\\n  no greeting\\n')": "RuntimeError: no greeting (app.py, line 1).",
+    "raise RuntimeError('Please set:\\nDATABASE_URL\\n')": "RuntimeError: Please set: DATABASE_URL (app.py, line 1).",
     "x = 1\nassert x == 2": "AssertionError (app.py, line 2).",
     "def f():\n    raise NotImplementedError\nf()": "NotImplementedError (app.py, line 2).",
-    "def f():\n    f()\nf()": "RecursionError: maximum recursion depth exceeded.",
-    "import guard": "ModuleNotFoundError: No module named 'guard'.",  # the server's own
+    "def f():\n    f()\nf()": "RecursionError: maximum recursion depth exceeded (app.py, line 2).",
+    "import guard": "ModuleNotFoundError: No module named 'guard' (app.py, line 1).",  # the server's own
     "raise KeyboardInterrupt": "KeyboardInterrupt (app.py, line 1).",
-    "raise type('Own', (BaseException,), {})('own')": "app.Own: own.",
+    "raise type('Own', (BaseException,), {})('own')": "app.Own: own (app.py, line 1).",
     "import sys\nsys.exit('No database.')": "No database.",
     "import sys\nprint('usage', file=sys.stderr)\nsys.exit(2)": "usage.",
     "import sys\nsys.exit()": "ended with code 0.",
@@ -136,9 +138,9 @@ REASONS = {
     "import os\nos.abort()": "was killed by signal 6.",
     "raise ValueError('\\udcff\\0é' + 'x' * 2000)": None,
     "import sys, atexit\natexit.register(print, 'later', file=sys.stderr)\nraise ValueError('first')":
-    "ValueError: first.",
+    "ValueError: first (app.py, line 3).",
     "import threading, time\nthreading.Thread(target=time.sleep, args=[600]).start()\n"
-    "raise ValueError('with a thread')": "ValueError: with a thread.",
+    "raise ValueError('with a thread')": "ValueError: with a thread (app.py, line 3).",
     "import argparse\nargparse.ArgumentParser(prog='a').parse_args(['--x'])":
     "a: error: unrecognized arguments: --x.",
     b"x = '\xff'": None,
@@ -146,24 +148,22 @@ REASONS = {
 }  # fmt: skip
 
 
-@pytest.mark.local
 @pytest.mark.parametrize(("source", "told"), REASONS.items())
 def test_reason_is_the_first_line_of_the_exception(reason, tmp_path, source, told):
     (tmp_path / "package").mkdir()
     (tmp_path / "package/broken.py").write_text("def (", encoding="utf-8")
     line = reason(source)
-    assert "\n" not in line and len(line) < 1100
+    assert "\n" not in line and len(line) < 1100, line
     if told:
         assert f"{line}." == told
     else:
         assert re.match("ValueError: |SyntaxError: ", line)
 
 
-@pytest.mark.local
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="a group is new in 3.11")
 def test_reason_of_a_group_is_its_own_line(reason):
     source = "raise ExceptionGroup('several', [ValueError('a'), ExceptionGroup('b', [OSError()])])"
-    assert reason(source) == "ExceptionGroup: several (2 sub-exceptions)"
+    assert reason(source) == "ExceptionGroup: several (2 sub-exceptions) (app.py, line 1)"
 
 
 FLASK_LIKE = "class Flask:\n    def __call__(self, environ, start_response): pass\n"
@@ -183,13 +183,11 @@ NO_APPS = {
 }  # fmt: skip
 
 
-@pytest.mark.local
 @pytest.mark.parametrize(("source", "told"), NO_APPS.items())
 def test_what_is_no_app_fails_at_once_and_says_what_to_write(reason, source, told):
     assert reason(source).startswith("app:app is ") and told in reason(source)
 
 
-@pytest.mark.local
 def test_factory_is_called_without_an_object_only(start, reason):
     """posit-dev/rsconnect-python#101; that Connect calls one which is named, no page says."""
     source = f"{FLASK_LIKE}def create_app(config=None, testing=False):\n    return Flask()\n"
@@ -232,14 +230,12 @@ APPS = {
 }
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("source", APPS.values(), ids=APPS)
 def test_whatever_may_be_an_app_starts(start, tmp_path, source):
     (tmp_path / "secrets.py").write_text("def OWN(environ, start_response): pass", encoding="utf-8")
     assert start(source)[0].connect()
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("entrypoint", ["app:app", "app.py:app", "app"])
 def test_app_has_no_arguments_but_its_file(start, entrypoint):
     """It may parse them."""
@@ -264,7 +260,6 @@ NEWER = {"removeprefix", "removesuffix", "ExceptionGroup", "add_note", "cache", 
 NEWER |= {"aclosing", "batched", "bit_count", "chdir", "randbytes", "is_relative_to", "UTC"}
 
 
-@pytest.mark.local
 def test_runner_has_no_syntax_newer_than_python_3_8():
     """The oldest that uv builds environments for."""
     tree = ast.parse(apps.RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
@@ -277,7 +272,6 @@ def test_runner_has_no_syntax_newer_than_python_3_8():
         assert not (isinstance(node, ast.FunctionDef) and node.returns)
 
 
-@pytest.mark.local
 @pytest.mark.programs
 @pytest.mark.parametrize("version", OLD)
 def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
@@ -294,7 +288,7 @@ def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
     body = b"x" * 2**17
     assert owner.post(content["content_url"], content=body).text == f"{version} {2**17}"
     owner.get(f"{content['content_url']}wrong")
-    read_log(owner, content, "The app's answer is not WSGI: its body has str, not bytes.")
+    read_log(owner, content, "ValueError: the body has str, not bytes")
     deploy_bundle(api, content, make_bundle({"app.py": "def ("}, environment=constraint))
     assert "SyntaxError: invalid syntax (app.py, line 1)" in owner.get(content["content_url"]).text
 
@@ -306,19 +300,14 @@ SERVING = {
 }
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("source", SERVING.values(), ids=SERVING)
 def test_app_that_serves_itself_is_told_so_at_once(reason, source):
     told = "it serves itself (app.py, line 3). Put that call below `if __name__ == '__main__':`"
     assert reason(source) == told
 
 
-@pytest.mark.local
-def test_import_that_hangs_says_where(reason, start, monkeypatch):
-    """Such as one that serves itself in a way that is not known."""
-    monkeypatch.setattr(apps, "START_SECONDS", 0.5)
-    source = "import socketserver\nserver = socketserver.TCPServer(('127.0.0.1', 0), None)\n"
-    process, job = start(f"{source}\nserver.serve_forever()\n")
+def test_import_that_hangs_says_where(start):
+    process, job = start("import threading\n\n\nthreading.Event().wait()\n", start_seconds=0.5)
     with pytest.raises(apps.NotStarted, match="The app did not start within 0.5 seconds.$"):
         process.connect()
     log = "\n".join(text for _, _, text in job.entries)
@@ -334,12 +323,11 @@ CANNOT_RUN = {
 }
 
 
-@pytest.mark.local
 @pytest.mark.parametrize(("env", "python", "told"), CANNOT_RUN.values(), ids=CANNOT_RUN)
 def test_process_that_cannot_run_ends_its_job_and_says_so(server, tmp_path, env, python, told):
     job = jobs.Job(jobs.PROCESS, "1")
     with pytest.raises(apps.NotStarted, match=f"The app did not start: {re.escape(told)}"):
-        options = {"cwd": tmp_path, "env": env}
-        apps.App(server.contents.processes, Path(python), "app:app", job, **options).connect()
+        path, options = tmp_path / "socket", {"cwd": tmp_path, "env": env}
+        apps.App(server.contents.processes, Path(python), "app:app", job, path, **options).connect()
     assert job.entries[-1].text.startswith(f"The app did not start: {told}")
     assert job.ended and job.exit_code == 1

@@ -11,16 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import httpx
 import pytest
 
 from shared.catalogue import ROOT
-from shared.connect import listener
+from shared.connect.limits import Limits
 from shared.connect.server import LocalConnect
 from tests.connect.support import problem
 
-pytestmark = pytest.mark.local
 HEAD = b"GET /__ping__ HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -56,52 +56,56 @@ def test_tls_hello_is_answered_at_once(server, connect):
     assert httpx.get(f"{server.url}/__ping__", timeout=60).status_code == 200
 
 
+@pytest.fixture
+def short(environments):
+    """A server that ends requests at once which take longer than a limit."""
+    with contextlib.ExitStack() as stack:
+
+        def short(**limits):
+            options = {"environments": environments, "limits": Limits(look_seconds=0.05, **limits)}
+            return stack.enter_context(LocalConnect(**options))
+
+        yield short
+
+
 @pytest.mark.parametrize(
     ("limit", "sent"),
     [
-        ("IDLE_SECONDS", b""),
-        ("IDLE_SECONDS", HEAD + b"\r\n"),
-        ("HEADER_SECONDS", b"GE"),
-        ("HEADER_SECONDS", HEAD + b"X: y"),
-        ("BODY_SECONDS", HEAD + b"Content-Length: 5\r\n\r\n1234"),
-        ("BODY_SECONDS", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n1234"),
+        ("idle_seconds", b""),
+        ("idle_seconds", HEAD + b"\r\n"),
+        ("header_seconds", b"GE"),
+        ("header_seconds", HEAD + b"X: y"),
+        ("body_seconds", HEAD + b"Content-Length: 5\r\n\r\n1234"),
+        ("body_seconds", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n1234"),
     ],
 )
-def test_request_that_never_ends_is_ended(environments, monkeypatch, connect, limit, sent):
-    with LocalConnect(environments=environments) as server:
-        connection = connect(server.port)
-        connection.sendall(sent)
-        monkeypatch.setattr(listener, limit, -1)
-        whole = sent.endswith(b"\r\n\r\n")
-        assert all_of(connection).startswith(b"HTTP/1.1 200" if whole else b"")
+def test_request_that_never_ends_is_ended(short, connect, limit, sent):
+    connection = connect(short(**{limit: 0.2}).port)
+    connection.sendall(sent)
+    whole = sent.endswith(b"\r\n\r\n")
+    assert all_of(connection).startswith(b"HTTP/1.1 200" if whole else b"")
 
 
-def test_client_that_waits_for_an_answer_is_not_ended(environments, monkeypatch, connect):
-    looked, look = threading.Event(), listener.Listener.maintenance
-
-    def look_and_tell(*arguments):
-        look(*arguments)
-        looked.set()
+def test_client_that_waits_for_an_answer_is_not_ended(short, monkeypatch, connect):
+    server, looked = short(idle_seconds=0.2), threading.Semaphore(0)
+    look = server._listener.maintenance
 
     def answer(environ, start_response):
-        with monkeypatch.context() as patch:
-            patch.setattr(listener, "IDLE_SECONDS", -1)
-            for _ in range(2):  # the first look may have begun before
-                looked.clear()
-                looked.wait(60)
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            assert looked.acquire(timeout=60)
         start_response("200 OK", [("Content-Length", "8")])
         return [b"answered"]
 
-    monkeypatch.setattr(listener.Listener, "maintenance", look_and_tell)
-    with LocalConnect(environments=environments) as server:
-        monkeypatch.setattr(server._server, "application", answer)
-        connection = connect(server.port)
-        connection.sendall(HEAD + b"Connection: close\r\n\r\n")
-        assert all_of(connection).endswith(b"answered")
+    monkeypatch.setattr(server._listener, "maintenance", lambda now: (look(now), looked.release()))
+    monkeypatch.setattr(server._listener, "application", answer)
+    connection = connect(server.port)
+    connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+    assert all_of(connection).endswith(b"answered")
 
 
-def test_client_that_does_not_read_is_ended(environments, monkeypatch, connect):
-    ended = threading.Event()
+def test_client_that_does_not_read_is_ended(short, monkeypatch, connect):
+    server, ended = short(idle_seconds=0.5), threading.Event()
 
     def answer(environ, start_response):
         start_response("200 OK", [])
@@ -111,48 +115,42 @@ def test_client_that_does_not_read_is_ended(environments, monkeypatch, connect):
         finally:
             ended.set()
 
-    with LocalConnect(environments=environments) as server:
-        monkeypatch.setattr(server._server, "application", answer)
-        connection = connect(server.port)
-        connection.sendall(HEAD + b"\r\n")
-        connection.recv(1)
-        monkeypatch.setattr(listener, "IDLE_SECONDS", -1)
-        assert ended.wait(60)
+    monkeypatch.setattr(server._listener, "application", answer)
+    connection = connect(server.port)
+    connection.sendall(HEAD + b"\r\n")
+    assert ended.wait(60)
 
 
-@pytest.fixture
-def many_files():
-    """Room for more than 1,100 connections in this process."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(before[0], 4096), before[1]), before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-SERVE = """import resource, sys
-files = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+SERVE = """import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+others = [os.dup(0) for _ in range(1100)]  # select fails at the 1,024th file
+from shared.connect.limits import Limits
 from shared.connect.server import LocalConnect
-with LocalConnect() as server:
+with LocalConnect(limits=Limits(connections=10)) as server:
     print(server.port, flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("files", [256, 4096])
-def test_idle_connections_keep_nobody_out(many_files, connect, files):
-    """select fails at the 1,024th file, and accept at the limit of files (`ulimit -n`)."""
+def test_idle_connections_keep_nobody_out(connect):
+    """Nor those that have sent a part of a request."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [sys.executable, "-c", SERVE, str(files)]
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", SERVE], cwd=ROOT, **pipes) as process:
         port = int(process.stdout.readline())
-        idle = [connect(port) for _ in range(1100)]
-        for connection in idle[:50]:
+        idle = [connect(port) for _ in range(30)]
+        for connection in idle:
             with contextlib.suppress(ConnectionError):  # it had to go
                 connection.sendall(HEAD)
         assert httpx.get(f"http://127.0.0.1:{port}/__ping__", timeout=60).status_code == 200
         _, errors = process.communicate()
     assert errors == b""
+
+
+def test_number_of_connections_is_a_third_of_the_files(monkeypatch):
+    """As `ulimit -n` has it: a request needs a connection, one to the app, and a file."""
+    for files, connections in ((256, 85), (20, 10), (10**6, 5000), (resource.RLIM_INFINITY, 5000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert Limits().most_connections == connections
 
 
 def no_space(*arguments, **options):
@@ -206,23 +204,50 @@ def test_body_of_an_old_client_reaches_the_app(server, connect, public_echo, ver
     assert json.loads(body)["body"] == expected, head
 
 
-def test_request_without_a_body_is_answered_whatever_it_expects(connect, public_echo):
-    for path in (b"/__ping__", httpx.URL(public_echo["content_url"]).raw_path):
-        connection = connect()
-        head = HEAD.replace(b"/__ping__", path)
-        connection.sendall(head + b"Connection: close\r\nExpect: 100-continue\r\n\r\n")
-        assert all_of(connection).startswith(b"HTTP/1.1 200 ")
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (b"Expect: 100-continue", b"200"),
+        (b"Expect: 100-continue\r\nContent-Length: 5x", b"400"),
+        (b"Expect: 100-continue\r\nContent-Length: 99999999999", b"413"),
+        (b"Expect: 100-continue\r\nTransfer-Encoding: gzip", b"501"),
+        (b"Expect: 100-continue\r\nBad header", b"400"),
+        (b"Content-Length: -1", b"400"),
+        (b"Content-Length: 1\r\nContent-Length: 2", b"400"),
+        (b"X: " + b"y" * 2**18, b"431"),
+    ],
+    ids=lambda value: value[:50].decode(),
+)
+@pytest.mark.parametrize("path", [b"/__ping__", b"/content/GUID/"])
+def test_header_is_answered_or_refused_at_once(connect, public_echo, caplog, path, lines, status):
+    """In one line, whatever else the client expects."""
+    connection = connect()
+    path = path.replace(b"GUID", public_echo["guid"].encode())
+    connection.sendall(HEAD.replace(b"/__ping__", path) + b"Connection: close\r\n")
+    connection.sendall(lines + b"\r\n\r\n")
+    head, _, body = all_of(connection).partition(b"\r\n\r\n")
+    assert head.split()[1] == status, (head, body)
+    assert status == b"200" or body.count(b"\n") == 1
+    assert caplog.records == []
 
 
-def test_header_that_waitress_refuses_is_one_line(server, connect):
-    for path, header, status, start in (
-        (b"/", b"Bad header", b"400", b"Invalid header\n"),
-        (b"/", b"X: " + b"y" * 2**18, b"431", b"exceeds max_header"),
-        (b"/", b"Content-Length: 99999999999", b"413", b"exceeds max_body"),
-        (b"/__api__/", b"Content-Length: 99999999999", b"413", b'{"code": 2, "error": "exc'),
-    ):
-        connection = connect()
-        connection.sendall(b"GET %s HTTP/1.1\r\n%s\r\n\r\n" % (path, header))
-        head, _, body = all_of(connection).partition(b"\r\n\r\n")
-        assert head.split()[1] == status, (head, body)
-        assert body.startswith(start) and body.count(b"\n") == 1
+def test_api_refuses_a_length_in_json(connect):
+    connection = connect()
+    connection.sendall(b"POST /__api__/v1/content HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n")
+    head, _, body = all_of(connection).partition(b"\r\n\r\n")
+    assert (head.split()[1], json.loads(body)["code"]) == (b"413", 2)
+
+
+def test_client_that_has_sent_all_may_close_its_half(server, connect, public_echo, tmp_path):
+    """As `nc -N` does; the app takes as long as it needs."""
+    os.mkfifo(tmp_path / "hold")
+    connection = connect()
+    target = f"/content/{public_echo['guid']}/hold?{tmp_path}/hold".encode()
+    connection.sendall(HEAD.replace(b"/__ping__", target) + b"\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    with (tmp_path / "hold").open("wb"):  # once the app reads
+        looked, look = threading.Event(), server._listener.maintenance
+        server._listener.maintenance = lambda now: (look(now), looked.set())
+        assert looked.wait(60)
+    del server._listener.maintenance
+    assert all_of(connection).startswith(b"HTTP/1.1 200 ")

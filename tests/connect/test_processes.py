@@ -5,7 +5,6 @@ import re
 import select
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -14,9 +13,7 @@ from http.client import HTTPConnection
 import psutil
 import pytest
 
-from shared.connect import contents, proxy
-from shared.connect.listener import THREADS
-from shared.connect.running import apps
+from shared.connect.limits import Limits
 from shared.connect.server import LocalConnect
 from tests.connect.support import (
     ask_echo,
@@ -27,26 +24,20 @@ from tests.connect.support import (
     read_log,
 )
 
-pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module", params=[1, 3], ids=["one process", "three processes"])
-def processes(request):
-    """How many run of each content."""
-    return request.param
+PROCESSES = 3  # of each content; the other files' servers have one
 
 
 @pytest.fixture(scope="module")
-def server(environments, processes):
-    """A local Connect that runs so many."""
-    with LocalConnect(environments=environments, processes=processes) as server:
+def server(environments):
+    """A local Connect that runs several processes of each content."""
+    with LocalConnect(environments=environments, processes=PROCESSES) as server:
         yield server
 
 
 @pytest.fixture
-def pids(owner, own_echo, processes):
+def pids(owner, own_echo):
     """Asks each process once, in turn, for its id."""
-    return lambda: [ask_echo(owner, own_echo)["pid"] for _ in range(processes)]
+    return lambda: [ask_echo(owner, own_echo)["pid"] for _ in range(PROCESSES)]
 
 
 @pytest.fixture
@@ -66,12 +57,12 @@ def send(server, own_echo):
 
 
 @pytest.fixture
-def holding(send, processes, tmp_path):
+def holding(send, tmp_path):
     """Keeps each process busy with a request; gives their connections."""
 
     @contextmanager
     def holding():
-        paths = [tmp_path / f"held{number}" for number in range(processes)]
+        paths = [tmp_path / f"held{number}" for number in range(PROCESSES)]
         for path in paths:
             os.mkfifo(path)
         connections = [send(f"hold?{path}") for path in paths]
@@ -85,33 +76,34 @@ def holding(send, processes, tmp_path):
 
 def await_requests(server, content, count):
     """Wait until so many requests to a content are in progress."""
-    pool, began = server.contents.get(content["guid"]).active.pool, time.monotonic()
-    while pool.requests != count:
-        assert time.monotonic() < began + 30, f"{pool.requests} requests are in progress."
+    began = time.monotonic()
+    while (number := server._proxy.requests[content["guid"]]) != count:
+        assert time.monotonic() < began + 300, f"{number} requests are in progress."
+        time.sleep(0.01)
 
 
-def test_requests_go_to_the_processes_in_turn(pids, processes):
+def test_requests_go_to_the_processes_in_turn(pids):
     first, second = pids(), pids()
-    assert first == second and len(set(first)) == processes
+    assert first == second and len(set(first)) == PROCESSES
 
 
-def test_first_requests_start_each_process_once(api, server, content, owner, processes):
+def test_first_requests_start_each_process_once(api, server, content, owner):
     """Also when they come at the same time."""
     deploy_bundle(api, content, make_bundle())
     with ThreadPoolExecutor(12) as pool:
         told = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
-    assert len({t["pid"] for t in told}) == processes
+    assert len({t["pid"] for t in told}) == PROCESSES
     jobs = [job.tag for job in server.contents.get(content["guid"]).jobs]
-    assert jobs == ["python_restore", *["run_python_api"] * processes]
+    assert jobs == ["python_restore", *["run_python_api"] * PROCESSES]
 
 
-def test_process_answers_one_request_at_a_time(owner, own_echo, send, holding, processes):
+def test_process_answers_one_request_at_a_time(server, owner, own_echo, send, holding):
     with holding() as held:
         later = send("later")
-        assert select.select([later.sock], [], [], 0.5)[0] == []
+        await_requests(server, own_echo, PROCESSES + 1)
+        assert select.select([later.sock], [], [], 0)[0] == []
     assert later.getresponse().status == 200
-    assert [connection.getresponse().status for connection in held] == [200] * processes
-    assert "queue" not in read_log(owner, own_echo, "was asked for /later")
+    assert [connection.getresponse().status for connection in held] == [200] * PROCESSES
 
 
 def test_crash_is_reported_and_the_process_started_again(owner, own_echo, pids):
@@ -135,15 +127,15 @@ def test_killed_process_is_started_again(owner, own_echo, pids):
     assert pids()[1:] == before[1:] and before[0] not in pids()
 
 
-def test_children_of_a_crashed_process_end_with_it(owner, own_echo, processes):
+def test_children_of_a_crashed_process_end_with_it(owner, own_echo):
     """Those with a session of their own on Linux only."""
     queries = ("", "?session") if sys.platform == "linux" else ("",)
     children = [
         psutil.Process(ask_echo(owner, own_echo, f"child{query}")["child"])
         for query in queries
-        for _ in range(processes)
+        for _ in range(PROCESSES)
     ]
-    for _ in range(processes):
+    for _ in range(PROCESSES):
         owner.get(f"{own_echo['content_url']}crash")
     assert psutil.wait_procs(children, timeout=60)[1] == []
 
@@ -170,17 +162,24 @@ def test_variables_of_an_app_reach_its_own_python_only(api, owner, content):
     assert owner.get(content["content_url"]).text == "a"
 
 
-def test_import_that_hangs_is_reported_as_such(api, owner, content, monkeypatch):
-    assert apps.START_SECONDS == 60  # Connect's default
-    monkeypatch.setattr(apps, "START_SECONDS", 0.5)
+def test_import_that_hangs_is_reported_as_such(environments):
+    """Once for all requests that wait for it."""
     hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
-    deploy_bundle(api, content, make_bundle({"app.py": hanging}))
-    running = set(psutil.Process().children(recursive=True))
-    response = owner.get(content["content_url"])
-    assert response.status_code == 502
-    assert "did not start within 0.5 seconds" in response.text
-    assert "was stopped by the server" in read_log(owner, content)
-    assert set(psutil.Process().children(recursive=True)) <= running
+    with (
+        LocalConnect(environments=environments, limits=Limits(start_seconds=0.5)) as server,
+        key_client(server, "admin", "/__api__/v1/") as api,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        content = api.post("content", json={"name": "hangs"}).json()
+        deploy_bundle(api, content, make_bundle({"app.py": hanging}))
+        running = set(psutil.Process().children(recursive=True))
+        asked = [pool.submit(api.get, content["content_url"]) for _ in range(5)]
+        for response in [each.result() for each in asked]:
+            assert response.status_code == 502
+            assert "did not start within 0.5 seconds" in response.text
+        with key_client(server, "admin") as owner:
+            read_log(owner, content, "was stopped by the server")
+        assert set(psutil.Process().children(recursive=True)) <= running
 
 
 def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tmp_path):
@@ -196,51 +195,39 @@ def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tm
     assert waiting.getresponse().status == 502
 
 
-def test_process_that_hangs_gets_no_more_requests(server, owner, own_echo, pids, send, tmp_path):
-    """While there is another one. It counts as busy when its visitor left, until it answers."""
+def test_process_that_hangs_gets_no_more_requests(owner, own_echo, pids, send, tmp_path):
+    """While there is another one, also when its visitor has left."""
     running = pids()
     os.mkfifo(tmp_path / "held")
     connection = send(f"hold?{tmp_path}/held")
     with (tmp_path / "held").open("wb"):  # once the app reads
-        others = [ask_echo(owner, own_echo)["pid"] for _ in running[1:] * 2]
-        assert sorted(others) == sorted(running[1:] * 2)
         connection.close()
-        await_requests(server, own_echo, 0)
         others = [ask_echo(owner, own_echo)["pid"] for _ in running[1:] * 2]
         assert sorted(others) == sorted(running[1:] * 2)
-    held, began = server.contents.get(own_echo["guid"]).active.pool._apps, time.monotonic()
-    while any(app.busy for app in held):  # until the app has answered nobody
-        assert time.monotonic() < began + 30
     assert sorted(pids()) == sorted(running)
 
 
-def test_requests_that_hang_leave_threads_for_the_api(environments, monkeypatch, tmp_path):
-    """Those to all apps together."""
-    assert proxy.PASSED_ON < THREADS
-    monkeypatch.setattr(proxy, "PASSED_ON", 6)
-    monkeypatch.setattr("shared.connect.listener.THREADS", 7)
+def test_requests_that_hang_leave_some_for_others(environments, tmp_path):
+    """An app gets no more than it leaves; the API and a new version still answer."""
     os.mkfifo(tmp_path / "hold")
-    with LocalConnect(environments=environments) as server, ExitStack() as stack:
+    limits = Limits(requests=6, threads=7)
+    with LocalConnect(environments=environments, limits=limits) as server, ExitStack() as stack:
         api = stack.enter_context(key_client(server, "admin", "/__api__/v1/"))
-        for name, hanging in (("half", 3), ("a third", 1), ("the rest", 1)):
+
+        for name, hanging in (("half", 3), ("a third", 2), ("the rest", 1)):
             content = api.post("content", json={"name": name.replace(" ", "-")}).json()
             deploy_bundle(api, content, make_bundle())
-            pool = server.contents.get(content["guid"]).active.pool
-            for before in (0, 1, 2):
+            for number in range(hanging):
                 connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port)))
                 target = f"/content/{content['guid']}/hold?{tmp_path}/hold"
                 connection.request("GET", target, headers=api.headers)
-                # Until it is in progress, or refused.
-                while (
-                    pool.requests <= before and not select.select([connection.sock], [], [], 0.1)[0]
-                ):
-                    pass
-            assert pool.requests == hanging
-        refused = api.get(content["content_url"])
-        assert (refused.status_code, "of them to this app" in refused.text) == (503, True)
+                await_requests(server, content, number + 1)
+            refused = api.get(content["content_url"])
+            message = f"Too many requests are in progress, {hanging} of them to this app.\n"
+            assert (refused.status_code, refused.text) == (503, message)
         assert api.get("user").status_code == 200
-        # A new version is not blocked.
-        pool.stop()
+        server.contents.get(content["guid"]).active.pool.stop()
+        await_requests(server, content, 0)
         deploy_bundle(api, content, make_bundle({"app.py": echo_source("2")}))
         assert ask_echo(api, content)["version"] == "2"
 
@@ -251,67 +238,26 @@ def test_request_that_ended_takes_no_place(server, own_echo, send, path):
     await_requests(server, own_echo, 0)
 
 
-def test_visitor_who_leaves_takes_no_place(server, owner, own_echo, send, tmp_path):
-    """Before the app answers; in the midst of an answer, as soon as the app sends more."""
-    for path in ("hold", "stream"):
-        os.mkfifo(tmp_path / path)
-        connection = send(f"{path}?{tmp_path / path}")
-        with (tmp_path / path).open("wb") as file:  # once the app reads
-            connection.close()
-            if path == "stream":
-                file.write(b"more")
-                file.close()
-            await_requests(server, own_echo, 0)
-    assert ask_echo(owner, own_echo)["version"] == "1"
+@pytest.mark.parametrize("path", ["hold", "stream"])
+def test_request_whose_visitor_left_takes_no_place(server, own_echo, send, tmp_path, path):
+    """As soon as the app has answered, or sends more."""
+    os.mkfifo(tmp_path / path)
+    connection = send(f"{path}?{tmp_path / path}")
+    with (tmp_path / path).open("wb") as file:  # once the app reads
+        connection.close()
+        file.write(b"more")
+    await_requests(server, own_echo, 0)
 
 
-def test_replaced_processes_answer_the_requests_in_progress(
-    api, owner, own_echo, pids, holding, processes
-):
+def test_replaced_processes_answer_the_requests_in_progress(api, owner, own_echo, pids, holding):
     old = list(map(psutil.Process, pids()))
     with holding() as held:
         deploy_bundle(api, own_echo, make_bundle({"app.py": echo_source("2")}))
         assert ask_echo(owner, own_echo)["version"] == "2"
         assert all(process.is_running() for process in old)
     answers = [connection.getresponse() for connection in held]
-    assert [b'"version": "1"' in answer.read() for answer in answers] == [True] * processes
+    assert [b'"version": "1"' in answer.read() for answer in answers] == [True] * PROCESSES
     assert psutil.wait_procs(old, timeout=60)[1] == []
-
-
-def test_draft_that_nobody_asks_for_a_while_ends(server, api, owner, own_echo, monkeypatch):
-    """What visitors see does not; 60 deployments left 102 processes."""
-    assert contents.IDLE_SECONDS == 120
-    active = psutil.Process(ask_echo(owner, own_echo)["pid"])
-    bundle, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
-    draft = psutil.Process(ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"])
-    server.contents.stop_idle()
-    assert active.is_running() and draft.is_running()
-    monkeypatch.setattr(contents, "IDLE_SECONDS", 0)
-    deadline = time.monotonic() + 30
-    while (
-        draft.is_running() and time.monotonic() < deadline
-    ):  # it may not know yet that it answered
-        server.contents.stop_idle()
-    assert active.is_running() and not draft.is_running()
-    assert ask_echo(owner, own_echo, f"_bundle{bundle}/")["pid"] != draft.pid
-
-
-def test_draft_that_answers_is_not_idle(server, api, owner, own_echo, send, monkeypatch, tmp_path):
-    monkeypatch.setattr(contents, "IDLE_SECONDS", 0)
-    bundle, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
-    os.mkfifo(tmp_path / "held")
-    held = send(f"_bundle{bundle}/hold?{tmp_path}/held")
-    with (tmp_path / "held").open("wb"):
-        server.contents.stop_idle()
-    assert held.getresponse().status == 200
-
-
-def test_server_looks_for_idle_processes_by_itself(environments, monkeypatch):
-    monkeypatch.setattr(contents, "LOOK_SECONDS", 0.01)
-    looked = threading.Event()
-    monkeypatch.setattr(contents.Contents, "stop_idle", lambda _: looked.set())
-    with LocalConnect(environments=environments):
-        assert looked.wait(30)
 
 
 def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):

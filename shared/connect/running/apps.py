@@ -4,7 +4,7 @@ import contextlib
 import getpass
 import http.client
 import os
-import secrets
+import queue
 import select
 import socket
 import subprocess
@@ -12,19 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO
 
-from waitress.channel import ClientDisconnected
-from werkzeug.exceptions import BadGateway, HTTPException, ServiceUnavailable
+import waitress
+from werkzeug.exceptions import BadGateway, HTTPException
 
 from ..jobs import Job
 from .processes import Processes, lines_of
-from .runner import TOKEN_HEADER
+from .runner import CONTROL
 
 RUNNER = Path(__file__).with_name("runner.py")
-START_SECONDS = 60  # Connect's default for a process to get ready
 SPARE_SECONDS = 5
 INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables
 
@@ -53,13 +51,6 @@ def variables(python: Path, given: dict[str, str]) -> dict[str, str]:
     }
 
 
-def begins_to_answer(connection: http.client.HTTPConnection, milliseconds: int = 0) -> bool:
-    """Whether an app begins to answer, or drops the connection, within some time."""
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(milliseconds))
-
-
 def user_name() -> str:
     """Return the name of the user who runs the server, or the number of one without a name."""
     try:
@@ -69,22 +60,20 @@ def user_name() -> str:
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection to an app for one request, which shows that it is the server's."""
+    """A connection to an app for one request."""
 
-    def __init__(self, port: int, token: str) -> None:
-        super().__init__("127.0.0.1", port)
-        self._token = token
+    def __init__(self, path: Path) -> None:
+        """path: of the app's Unix socket."""
+        super().__init__("127.0.0.1")
+        self._path = path
 
-    def putrequest(self, *target, **options) -> None:
-        super().putrequest(*target, **options)
-        self.putheader(TOKEN_HEADER, self._token)
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
 
 
 class App:
-    """A process that serves an app on a port of its own."""
-
-    requests = 0  # in progress
-    given_up: http.client.HTTPConnection | None = None  # by its visitor, before the app answered
+    """A process that serves an app at a Unix socket."""
 
     def __init__(
         self,
@@ -92,35 +81,36 @@ class App:
         python: Path,
         entrypoint: str,
         job: Job,
+        path: Path,
         size: int = 1,
+        start_seconds: float = 60,
         **options,
     ) -> None:
         """Start the app, whose output is added to the job's log.
 
-        size: how many processes the bundle has; options: those of subprocess.Popen. Raises
-        NotStarted when the system refuses, and ServiceUnavailable when the server is stopping.
+        path: of the socket, which does not exist yet; size: how many processes the bundle has;
+        start_seconds: for the import; options: those of subprocess.Popen. Raises NotStarted when
+        the system refuses, and ServiceUnavailable when the server is stopping.
         """
         self._processes = processes
         self._job = job
-        self._port: Future[int] = Future()
+        self._path = path
+        self._seconds = start_seconds
+        self._started: Future[None] = Future()
         self._stopped = self._late = False
-        self._token = secrets.token_hex()
-        self._control, runners = socket.socketpair()  # see runner.py
-        self._control.sendall(self._token.encode())
-        arguments = [entrypoint, str(size), str(START_SECONDS), str(runners.fileno())]
+        self._variables = options.get("env", {})
         self._began = time.monotonic()
+        fifo = f"{path}{CONTROL}"
+        os.mkfifo(fifo, 0o600)
+        self._control = os.open(fifo, os.O_RDWR)  # else it has an end when nobody writes
+        # -u: what the app prints is in its log at once.
+        command = [str(python), "-u", str(RUNNER), entrypoint, str(size), str(start_seconds)]
+        command += [str(path), str(Path(waitress.__file__).parent)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            with runners:
-                self._process = processes.start(
-                    # -u: what the app prints is in its log at once.
-                    [str(python), "-u", str(RUNNER), *arguments],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    pass_fds=[runners.fileno()],
-                    **options,
-                )
+            self._process = processes.start(command, **pipes, **options)
         except (HTTPException, OSError, ValueError) as error:
-            self._control.close()
+            self._remove_files()
             failure = NotStarted(f"The app did not start: {error}")
             job.add(failure.description)
             job.end(1, ending="did not start")
@@ -132,47 +122,59 @@ class App:
         """Write the log of the process until it ends."""
         process, job = self._process, self._job
         streams = [(process.stdout, "stdout"), (process.stderr, "stderr")]
-        copiers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
-        for copier in copiers:
-            copier.start()
-        line = b""
+        helpers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
+        helpers.append(threading.Thread(target=self._tell_end, daemon=True))
+        for helper in helpers:
+            helper.start()
+        word = text = ""
         # The runner ends by itself in time, except one that is stopped.
-        if wait([self._control], START_SECONDS + SPARE_SECONDS):
-            # Not buffered: `alive` looks for what comes next. An error: it did not even run.
-            with contextlib.suppress(OSError):
-                line = self._control.makefile("rb", buffering=0).readline()
-        word, _, text = line.decode().rstrip("\n").partition(" ")
+        if self._tells(self._seconds + SPARE_SECONDS):
+            # No more than a line: `alive` looks for what comes next.
+            line = b"".join(iter(lambda: os.read(self._control, 1), b"\n"))
+            word, _, text = line.decode().partition(" ")
         if word == "listens":
-            job.pid, port = map(int, text.split())
+            job.pid = int(text)
             job.add(f"Process {job.pid} started.")
-            self._port.set_result(port)
-        elif not line and time.monotonic() - self._began >= START_SECONDS:
-            self._late = True
-            self._stopped = True
+            self._started.set_result(None)
+        elif word != "failed" and time.monotonic() - self._began >= self._seconds:
+            self._late = self._stopped = True
             self._processes.end(process)
         process.wait()
-        for copier in copiers:
-            copier.join(SPARE_SECONDS)  # a guard that was killed leaves children behind
+        for helper in helpers:
+            helper.join(SPARE_SECONDS)  # a guard that was killed leaves children behind
         self._processes.end(process)
         job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
         if word != "listens":
             failure = NotStarted(f"The app did not start{self._reason(text)}")
             job.add(failure.description)
-            self._port.set_exception(failure)
+            self._started.set_exception(failure)
         job.end(process.returncode, ending=self.ending)
-        self._control.close()
-        self.give_up(None)
+        self._remove_files()
 
     def _copy(self, stream: TextIO, source: str) -> None:
         with stream:
             for line in lines_of(stream):
                 self._job.add(line, source)
 
+    def _tell_end(self) -> None:
+        """Write to the FIFO what a process cannot that was killed."""
+        self._process.wait()
+        os.write(self._control, b"gone\n")
+
+    def _remove_files(self) -> None:
+        os.close(self._control)
+        for path in (str(self._path), f"{self._path}{CONTROL}"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
     def _reason(self, cause: str) -> str:
         """Say why the app did not start; cause: what the runner says, if anything."""
         if self._late:
-            return f" within {START_SECONDS} seconds."
+            return f" within {self._seconds} seconds."
         errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
+        if fatal := next((text for text in errors if text.startswith("Fatal Python")), ""):
+            names = ", ".join(name for name in self._variables if name.startswith("PYTHON"))
+            return f": {fatal} (with the variables {names})" if names else f": {fatal}"
         last = errors[-1] if errors and self._process.returncode > 0 else self.ending
         return f": {cause or last}".rstrip(".")
 
@@ -181,15 +183,13 @@ class App:
         """Whether the process runs, and has not told that it ends."""
         if self._process.poll() is not None:
             return False
-        if not self._port.done():
-            return True
-        try:
-            self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:  # closed meanwhile
-            pass
-        return False
+        return not (self._started.done() and self._tells())
+
+    def _tells(self, seconds: float = 0) -> bool:
+        """Wait for something in the FIFO; return whether there is."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     @property
     def ending(self) -> str:
@@ -201,28 +201,15 @@ class App:
             return "is ending"
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
-    def connect(self) -> http.client.HTTPConnection:
+    def connect(self) -> Connection:
         """Return a new connection to the app, once it listens; raises NotStarted."""
-        return Connection(self._port.result(), self._token)
-
-    @property
-    def busy(self) -> int:
-        """How many requests it has not answered, the last one that a visitor gave up included."""
-        if self.given_up and begins_to_answer(self.given_up):
-            self.give_up(None)
-        return self.requests + bool(self.given_up)
-
-    def give_up(self, connection: http.client.HTTPConnection | None) -> None:
-        """Keep a connection whose visitor left, in place of an earlier one."""
-        self.given_up, earlier = connection, self.given_up
-        if earlier:
-            earlier.close()
+        self._started.result()
+        return Connection(self._path)
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
         self._stopped = self._stopped or self.alive
         self._processes.end(self._process)
-        self.give_up(None)
 
     def wait_if_ending(self) -> None:
         """Give an app that dropped a connection a second to end, if it crashed."""
@@ -230,87 +217,74 @@ class App:
 
 
 class Pool:
-    """The processes of one bundle, which take requests in turn."""
+    """The processes of one bundle, which take requests in turn; each answers one at a time."""
 
     def __init__(self, start: Callable[[], App], size: int) -> None:
         """start: starts a process; called when a request needs one, the first time or again."""
         self._start = start
-        self._apps: list[App | None] = [None] * size
-        self._last = size - 1  # the one that got a request
+        # In the order in which they became free; None for one that does not run.
+        self._free: queue.SimpleQueue[App | None] = queue.SimpleQueue()
+        for _ in range(size):
+            self._free.put(None)
+        self._apps: set[App] = set()
         self.requests = 0  # in progress
         self._retired = False
-        self._asked = time.monotonic()  # the last time
+        self._failure: NotStarted | None = None  # the last one
+        self._failed = 0.0  # when
         self._lock = threading.Lock()
 
     @property
     def running(self) -> int:
         """How many processes run."""
-        return sum(app is not None and app.alive for app in self._apps)
+        return sum(app.alive for app in list(self._apps))
 
     @contextlib.contextmanager
-    def connected(self, free: int) -> Iterator[http.client.HTTPConnection]:
-        """Give a connection to a process for one request: to the least busy one, else in turn.
+    def connected(self) -> Iterator[http.client.HTTPConnection]:
+        """Give a connection to a process that is free, for one request; waits for one.
 
-        free: places that the server has left. A bundle takes no more than it leaves, so one whose
-        requests hang gets half of them, two get a third each, and others still have some.
-
-        Raises ServiceUnavailable beyond that, BadGateway when the app crashes in the context,
-        and what `start` raises.
+        Raises BadGateway when the app crashes in the context, and what `start` raises.
         """
+        came = time.monotonic()
         with self._lock:
-            if self.requests >= free:
-                message = "Too many requests are in progress"
-                raise ServiceUnavailable(f"{message}, {self.requests} of them to this app.")
-            app = self._choose()
-            app.requests += 1
             self.requests += 1
-        connection = None
+        app = self._free.get()
         try:
-            connection = app.connect()
-            yield connection
-        except ClientDisconnected:
-            if app.alive:
-                with self._lock:
-                    app.give_up(connection)
-                connection = None
+            if not (app and app.alive):
+                app = self._start_since(came)
+            with contextlib.closing(app.connect()) as connection:
+                yield connection
+        except NotStarted as failure:
+            if failure is not self._failure:
+                self._failure, self._failed = failure, time.monotonic()
             raise
         except OSError:
+            assert app  # it has been asked
             app.wait_if_ending()
             what = "dropped the request" if app.alive else app.ending
             raise BadGateway(f"The app {what}.") from None
         except http.client.HTTPException as error:
-            raise BadGateway(f"The app's answer cannot be read: {str(error).strip()}.") from None
+            message = f"The app's answer cannot be read: {str(error).strip()}."
+            raise BadGateway(message) from None
         finally:
-            if connection:
-                connection.close()
+            self._free.put(app if app and app.alive else None)
             with self._lock:
-                app.requests -= 1
                 self.requests -= 1
-                self._asked = time.monotonic()
                 self._stop_if_unused()
 
-    def _choose(self) -> App:
-        """Return the process that has the fewest requests, or a new one in its place."""
-        size = len(self._apps)
-        turns = [(self._last + turn) % size for turn in range(1, size + 1)]
-        busy = [app.busy if app else 0 for app in self._apps]
-        self._last = min(turns, key=busy.__getitem__)
-        app = self._apps[self._last]
-        if not (app and app.alive):
-            app = self._apps[self._last] = self._start()
-        return app
+    def _start_since(self, came: float) -> App:
+        """Start a process, unless one that did not start has failed since a request came."""
+        if self._failure and self._failed > came:
+            raise self._failure
+        with self._lock:
+            app = self._start()
+            self._apps = {each for each in self._apps if each.alive} | {app}
+            return app
 
     def retire(self, retired: bool) -> None:
         """Stop the processes as soon as they have answered; with False, keep them."""
         with self._lock:
             self._retired = retired
             self._stop_if_unused()
-
-    def stop_if_idle(self, seconds: float) -> None:
-        """Stop the processes if nobody has asked them for so long; the next request starts them."""
-        with self._lock:
-            if not self.requests and time.monotonic() - self._asked >= seconds:
-                self._stop_all()
 
     def _stop_if_unused(self) -> None:
         if self._retired and not self.requests:
@@ -323,5 +297,5 @@ class Pool:
             self._stop_all()
 
     def _stop_all(self) -> None:
-        for app in filter(None, self._apps):
+        for app in self._apps:
             app.stop()

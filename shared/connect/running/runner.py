@@ -1,50 +1,63 @@
 """Serves a bundle's app with its environment's Python.
 
-python runner.py ENTRYPOINT PROCESSES SECONDS SOCKET
+python runner.py ENTRYPOINT PROCESSES SECONDS SOCKET WAITRESS
 
 Runs in the bundle's directory. The thread that imports the app answers its requests, one at a time,
 as under bjoern, which ran Flask in a Connect of 2024: see posit-dev/publisher#793. PROCESSES: how
-many run of the bundle; SECONDS: for the import; SOCKET: a file descriptor, from which it reads the
-token that requests have, and to which it writes a line: "listens", the process id and the port, or
-"failed" and why, and later "ended" when it ends by itself.
+many run of the bundle; SECONDS: for the import; SOCKET: the path of the Unix socket at which it
+listens; WAITRESS: the directory of the server's waitress. To the FIFO beside the socket it writes a
+line: "listens" and the process id, or "failed" and why, and later "ended" when it ends by itself.
 
-Standard library of Python 3.8 and later only, and little of it: a module imported here hides one
-of the same name in the bundle.
+Standard library of Python 3.8 and later only, and little of it: a module imported here, or by
+waitress, hides one of the same name in the bundle.
 """
 
 import contextlib
 import faulthandler
-import hmac
-import importlib
+import importlib.util
 import io
+import logging
 import os
 import re
+import select
+import signal
 import socket
+import stat
 import sys
 import threading
+import time
+import traceback
 from typing import Any
-from urllib.parse import unquote_to_bytes
+
+if __name__ == "__main__":
+    if sys.path[0] == os.path.dirname(__file__):  # not with PYTHONSAFEPATH
+        del sys.path[0]
+    # The server's, by its file: a bundle may have its own waitress, or none.
+    WAITRESS = sys.argv[5]
+    spec: Any = importlib.util.spec_from_file_location(
+        "waitress", os.path.join(WAITRESS, "__init__.py"), submodule_search_locations=[WAITRESS]
+    )
+    sys.modules["waitress"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["waitress"])
+
+from waitress import channel, server, task, wasyncore
 
 MOUNT_HEADER = "Connect-Mount"  # tells the app's mount, which differs between requests
-TOKEN_HEADER = "Connect-Token"  # shows that a request comes from the server
+CONTROL = ".control"  # at the end of the FIFO's path
 OBJECTS = ("app", "application")
 FACTORIES = ("create_app", "make_app")
-# What blocks an import, by module and function.
-SERVERS = {
-    ("werkzeug.serving", "run_simple"),
-    ("waitress", "serve"),
-    ("gunicorn.app.base", "run"),
-    ("uvicorn.main", "run"),
-    ("bottle", "run"),
-}
 # Only a server may send these (RFC 9110, 7.6.1): apps do, see pallets/werkzeug#2759.
 HOP_BY_HOP = re.compile(
     "connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade", re.I
 )
-HEAD_SIZE = 2**20  # bytes; the server takes less
-HEAD_SECONDS = 5  # for whoever connects and says nothing
 END_SECONDS = 2  # for threads that still run, and atexit
-CHUNK = 2**16  # bytes
+LOOK_SECONDS = 0.25  # between two looks whether an import serves
+SERVING_SECONDS = 2  # at one line of the app, while a port listens
+BUNDLE = os.getcwd()  # the app may change it
+# For tracebacks and the app's log: an app may close or replace sys.stderr.
+ERRORS = io.TextIOWrapper(
+    io.FileIO(2, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True
+)
 
 
 # An app is found.
@@ -56,19 +69,20 @@ def load(entrypoint):
     Without an object, Connect looks for these names, in this order, and calls a factory: see
     posit-dev/rsconnect-python#101. Raises SystemExit for what is no WSGI app.
     """
-    name, _, wanted = entrypoint.partition(":")
-    module = importlib.import_module(name[:-3] if name.endswith(".py") else name)
-    if wanted:
-        app = getattr(module, wanted)
+    module_name, _, name = entrypoint.partition(":")
+    module_name = module_name[:-3] if module_name.endswith(".py") else module_name
+    module = importlib.import_module(module_name)
+    if name:
+        app = getattr(module, name)
     else:
-        wanted = next((name for name in OBJECTS + FACTORIES if hasattr(module, name)), None)
-        if wanted is None:
-            raise AttributeError(f"{name} has none of {', '.join(OBJECTS + FACTORIES)}")
-        app = getattr(module, wanted)
-        if wanted in FACTORIES:
-            app, wanted = app(), f"{wanted}()"
-    if problem := problem_of(app, module.__name__, wanted):
-        raise SystemExit(f"{module.__name__}:{wanted} is {problem}")
+        name = next((name for name in OBJECTS + FACTORIES if hasattr(module, name)), None)
+        if name is None:
+            raise AttributeError(f"{module_name} has none of {', '.join(OBJECTS + FACTORIES)}")
+        app = getattr(module, name)
+        if name in FACTORIES:
+            app, name = app(), f"{name}()"
+    if problem := problem_of(app, module.__name__, name):
+        raise SystemExit(f"{module.__name__}:{name} is {problem}")
     return app
 
 
@@ -101,348 +115,343 @@ def takes(signature, arguments=0):
     return False
 
 
-@contextlib.contextmanager
-def no_serving():
-    """Let apps that serve themselves end with SystemExit, instead of hanging."""
+class ServingWatch:
+    """Ends a process whose import serves requests, whatever server does it.
 
-    import traceback
+    It connects to the ports at which the process listens. If the main thread accepts, the import
+    serves. If another thread accepts, it does not, as with prometheus_client. If neither does, the
+    server is written in C or runs in another process: then it serves if the import stays at a line.
+    """
 
-    plain: Any = socket.socket
+    def __init__(self, fail):
+        """fail: gets the reason, and ends the process."""
+        self._fail_with = fail
+        self._main, self._pid = threading.get_ident(), os.getpid()
+        self._in_threads = set()  # the ports that other threads serve
+        self._over = False
+        self._lock = threading.Lock()
+        # gevent replaces these in their modules.
+        self._socket: Any = socket.socket
+        self._accept, self._sleep = socket.socket.accept, time.sleep
 
-    def bind(self, address):
-        frames = list(traceback.walk_stack(sys._getframe()))
-        names = {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in frames}
-        if names & SERVERS and threading.current_thread() is threading.main_thread():
-            places = [place_in_bundle(frame.f_code.co_filename, line) for frame, line in frames]
-            raise SystemExit(
-                f"it serves itself{next(filter(None, places), '')}. "
-                "Put that call below `if __name__ == '__main__':`"
-            )
-        return super(plain, self).bind(address)
+    def __enter__(self):
+        self._socket.accept = lambda listener: self._accepted(listener) or self._accept(listener)
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    plain.bind = bind
-    try:
-        yield
-    finally:
-        del plain.bind
+    def __exit__(self, *exception):
+        with self._lock:
+            self._over = True
+        self._socket.accept = self._accept
+
+    def _accepted(self, listener):
+        """Note who accepts at a port; not in a child, which may be a server."""
+        if listener.family != socket.AF_UNIX and os.getpid() == self._pid:
+            if threading.get_ident() == self._main:
+                self._fail(sys._getframe())
+            self._in_threads.add((listener.family, listener.getsockname()))
+
+    def _watch(self):
+        place, since = None, 0.0
+        while not self._over:
+            self._sleep(LOOK_SECONDS)
+            frame = sys._current_frames().get(self._main)
+            if place_of(frame) != place:
+                place, since = place_of(frame), time.monotonic()
+            for family, address in self._listening() - self._in_threads:
+                with contextlib.suppress(OSError), self._socket(family) as visitor:
+                    visitor.settimeout(LOOK_SECONDS)
+                    visitor.connect(address)
+                if time.monotonic() - since > SERVING_SECONDS:
+                    self._fail(frame)
+
+    def _listening(self):
+        """Return the families and addresses of the ports at which this process listens."""
+        found = set()
+        for number in range(3, 256):
+            with contextlib.suppress(OSError):
+                # To close a copy of a file would end its locks.
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    with self._socket(fileno=os.dup(number)) as copy:
+                        if copy.family != socket.AF_UNIX and copy.getsockopt(
+                            socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+                        ):
+                            found.add((copy.family, copy.getsockname()))
+        return found
+
+    def _fail(self, frame):
+        with self._lock:
+            if not self._over:
+                self._fail_with(
+                    f"it serves itself{place_of(frame)}. "
+                    "Put that call below `if __name__ == '__main__':`"
+                )
+
+
+def place_of(frame):
+    """Return the innermost place in the bundle of a call; empty without one."""
+    places = (
+        place_in_bundle(f.f_code.co_filename, line) for f, line in traceback.walk_stack(frame)
+    )
+    return next(filter(None, places), "")
 
 
 def place_in_bundle(file, line):
     """Return a place as Python tells that of a syntax error; empty for files of others."""
-    file = os.path.relpath(file) if os.path.isabs(file) else file
+    file = os.path.relpath(os.path.join(BUNDLE, file or "<"), BUNDLE)
     inside = not file.startswith((os.pardir, "<")) and "site-packages" not in file
     return f" ({file}, line {line})" if inside else ""
 
 
 def reason_of(error):
-    """Return the first line of an exception, as Python prints it; empty if only its code tells."""
-    import traceback
-
+    """Return the first line of an exception and its place; empty if only its code tells."""
     if isinstance(error, SystemExit):
-        code = error.code
-        text = "" if code is None or isinstance(code, int) else str(code)
-    elif isinstance(error, SyntaxError):
-        text = f"{type(error).__name__}: {error}"  # with the file and the line
+        return "" if error.code is None or isinstance(error.code, int) else str(error.code)[:1000]
+    if isinstance(error, SyntaxError):
+        text = f"{type(error).__name__}: {error}"  # with its own file and line
     else:
-        text = traceback.format_exception_only(type(error), error)[0].strip()
-        if text.endswith(type(error).__name__):  # it has no message
-            frames = reversed(traceback.extract_tb(error.__traceback__))
-            places = (place_in_bundle(frame.filename, frame.lineno) for frame in frames)
-            text += next(filter(None, places), "")
+        text = traceback.format_exception_only(type(error), error)[0]
+    if isinstance(error, SyntaxError) and place_in_bundle(error.filename, error.lineno):
+        place = ""
+    else:
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        places = (place_in_bundle(frame.filename, frame.lineno) for frame in frames)
+        place = next(filter(None, places), "")
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     # A message may begin with an empty line, or with one that announces the next.
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:1000] + place
+
+
+def print_exception(error):
+    """Print a traceback, without the frames of this file, waitress and the import system."""
+    ours = [__file__, os.path.dirname(server.__file__), os.path.dirname(importlib.__file__)]
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename.startswith(("<frozen", *ours)):
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames, file=ERRORS)
 
 
 # A request is answered.
 
 
-class Misuse(Exception):
-    """What in an answer is against WSGI: see PEP 3333."""
+class Task(task.WSGITask):
+    """Calls the app for a request, and logs what is wrong with its answer."""
 
+    chunks: Any = None  # of the body
+    complete = False  # the status and the headers have come
+    multiprocess = False
+    logger = logging.Logger("waitress")  # not one that the app may silence
 
-class Gone(Exception):
-    """Nobody waits for the answer any longer."""
-
-
-class Body(io.RawIOBase):
-    """The body of a request, which ends where it ends."""
-
-    def __init__(self, read, length):
-        self._read, self._left = read, length
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        data = self._read(min(len(buffer), self._left)) if self._left else b""
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
-
-    def keep(self):
-        """Take all that has not been read: the server sends all of it before it reads an answer."""
-        if self._left:
-            import tempfile
-
-            kept = tempfile.SpooledTemporaryFile(2**20)  # noqa: SIM115 - until the request ends
-            while chunk := self.read(CHUNK):
-                kept.write(chunk)
-            self._left = kept.tell()
-            kept.seek(0)
-            self._read = kept.read
-
-
-def read_request(source, token):
-    """Return what a request says of its environ, or None for whoever lacks the token."""
-    first, size = source.readline(HEAD_SIZE), 0
-    headers: dict[str, str] = {}
-    while (line := source.readline(HEAD_SIZE)).strip() and (size := size + len(line)) < HEAD_SIZE:
-        name, _, value = line.decode("latin-1").partition(":")
-        key, value = key_of(name), value.strip(" \t\r\n")
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    # The server's is the first; a client's may follow.
-    given = headers.pop(key_of(TOKEN_HEADER), "").partition(",")[0]
-    if not hmac.compare_digest(given.encode("latin-1"), token):
-        return None
-    mount = headers.pop(key_of(MOUNT_HEADER), "")
-    headers.pop("HTTP_CONNECTION", None)  # the server's own
-    method, target, protocol = first.decode("latin-1").rstrip("\r\n").split(" ")
-    path, _, query = target.partition("?")
-    return {
-        **headers,
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": mount,
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1")[len(mount) :],
-        "QUERY_STRING": query,
-        "REQUEST_URI": target,
-        "SERVER_PROTOCOL": protocol,
-    }
-
-
-def key_of(header):
-    """Return the name of a header in an environ."""
-    name = header.upper().replace("-", "_")
-    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
-
-
-class Answer:
-    """Sends what an app answers, as it comes."""
-
-    def __init__(self, connection, method, body):
-        self._connection, self._method, self._body = connection, method, body
-        self._head = b""
-        self._length: int | None = None  # of the body, as far as it is not sent
-        self._sent = self._bodiless = False  # the head is; there is no body
-
-    def start_response(self, status, headers, exc_info=None):
-        """Take the status and the headers, unless it is too late."""
-        if exc_info and self._sent:
-            raise exc_info[1].with_traceback(exc_info[2])
-        if self._head and not exc_info:
-            raise Misuse("it called start_response twice")
-        if not (isinstance(status, str) and re.match(r"[2-9]\d\d( |\Z)", status, re.ASCII)):
-            raise Misuse(f"its status is {status!r}, not like '200 OK'")
-        lines, length = [f"HTTP/1.1 {status}"], None
-        for header in headers:
-            if not (isinstance(header, tuple) and [*map(type, header)] == [str, str]):
-                raise Misuse(f"its header {header!r} is not a tuple of two str")
-            name, value = header
-            if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-                raise Misuse(f"its header {name!r} is no name")
-            if name.lower() == "content-length":
-                if not re.fullmatch(r"\d+", value, re.ASCII):
-                    raise Misuse(f"its Content-Length is {value!r}")
-                length = int(value)
-            elif not HOP_BY_HOP.fullmatch(name):
-                lines.append(f"{name}: {value}")
-        for line in lines:
-            if re.search(r"[\r\n\0]", line):
-                raise Misuse(f"it has a line end in {line!r}")
-            if any(character > "\xff" for character in line):
-                raise Misuse(f"it has a character in {line!r} which is not Latin-1")
-        self._bodiless = self._method == "HEAD" or status[:3] in ("204", "304")
-        self._length = None if status[:3] == "204" else length
-        self._head = "\r\n".join([*lines, "Connection: close\r\n"]).encode("latin-1")
-        return self.write
-
-    def write(self, data, length=None):
-        """Send bytes of the body; length: of all of it, if it is known."""
-        if not isinstance(data, bytes):
-            raise Misuse(f"its body has {type(data).__name__}, not bytes")
-        if data or length is not None:
-            self._send_head(length)
-            if not self._bodiless:
-                self._send_part(data)
-
-    def _send_head(self, length):
-        if not self._head:
-            raise Misuse("it did not call start_response")
-        if self._sent:
-            return
-        if self._length is None and not self._bodiless:
-            self._length = length
-        if self._length is not None:
-            self._head += b"Content-Length: %d\r\n" % self._length
-        elif not self._bodiless:
-            self._head += b"Transfer-Encoding: chunked\r\n"
-        self._body.keep()
-        self._sent = True
-        self._send(self._head + b"\r\n")
-
-    def _send_part(self, data):
-        if self._length is None:
-            self._send(b"%x\r\n%b\r\n" % (len(data), data) if data else b"")
-            return
-        part = data[: self._length]
-        self._length -= len(part)
-        self._send(part)
-        if len(part) < len(data):
-            raise Misuse("its body is longer than its Content-Length")
-
-    def _send(self, data):
+    def service(self):
         try:
-            self._connection.sendall(data)
-        except OSError:
-            raise Gone from None
-
-    @property
-    def has_all(self):
-        """Whether nothing more is sent, as after the head of an answer to HEAD."""
-        return self._sent and self._bodiless
-
-    def end(self):
-        """Send what is still due."""
-        if self._length and not self._bodiless:
-            raise Misuse(f"its body is {self._length} bytes shorter than its Content-Length")
-        self._send_head(0)
-        if self._length is None and not self._bodiless:
-            self._send(b"0\r\n\r\n")
-
-    def fail(self):
-        """Answer with an error, if there is no answer yet; else visitors see that it breaks off."""
-        if not self._sent:
-            self._head, text = b"", b"Internal Server Error\n"
-            headers = [("Content-Type", "text/plain; charset=utf-8")]
-            self.start_response("500 Internal Server Error", headers)
-            self.write(text, len(text))
-
-
-def answer(app, environ, sending):
-    """Call the app, send its answer, and log what fails."""
-    import traceback
-
-    chunks: Any = None
-    with contextlib.suppress(Gone):
-        try:
-            chunks = app(environ, sending.start_response)
-            if isinstance(chunks, bytes):  # bjoern takes it as one chunk
-                chunks = [chunks]
-            if not hasattr(chunks, "__iter__") and not hasattr(chunks, "__getitem__"):
-                raise Misuse(f"it returned {chunks!r}, not an iterable of bytes")
-            one = isinstance(chunks, (list, tuple)) and len(chunks) == 1
-            for chunk in chunks:
-                sending.write(chunk, len(chunk) if one and isinstance(chunk, bytes) else None)
-                if sending.has_all:
-                    break  # the rest may never end
-            sending.end()
-        except Gone:
-            pass
-        except Misuse as misuse:
-            print(f"The app's answer is not WSGI: {misuse}.", file=sys.stderr)
-            sending.fail()
-        except Exception:
-            traceback.print_exc()
-            sending.fail()
+            super().service()
         finally:
             try:
-                getattr(chunks, "close", str)()
-            except Exception:
-                traceback.print_exc()
+                getattr(self.chunks, "close", str)()
+            except Exception as error:
+                print_exception(error)
+
+    def execute(self):
+        open_standard_files()
+        try:
+            environ = self.get_environment()
+            self.chunks = self.channel.server.application(environ, self.start_response)
+            self.send_chunks()
+        except channel.ClientDisconnected:
+            raise
+        except Exception as error:
+            print_exception(error)
+            self.fail()
+
+    def get_environment(self):
+        environ = super().get_environment()
+        mount = environ.pop(f"HTTP_{MOUNT_HEADER.upper().replace('-', '_')}", "")
+        for name in (
+            "HTTP_CONNECTION",
+            "REMOTE_HOST",
+            "REMOTE_PORT",
+            "waitress.client_disconnected",
+        ):
+            environ.pop(name, None)
+        return {
+            **environ,
+            "SCRIPT_NAME": mount,
+            "PATH_INFO": environ["PATH_INFO"][len(mount) :],
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_SOFTWARE": "waitress",
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.errors": ERRORS,
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": self.multiprocess,
+        }
+
+    def start_response(self, status, headers, exc_info=None):
+        """Take the status and the headers, see PEP 3333; raises ValueError for what is wrong."""
+        if exc_info and self.wrote_header:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if self.complete and not exc_info:
+            raise ValueError("start_response is called twice")
+        if not (isinstance(status, str) and re.match(r"[2-9]\d\d( |\Z)", status, re.ASCII)):
+            raise ValueError(f"the status {status!r} is not like '200 OK'")
+        self.response_headers, self.content_length = [], None
+        for header in headers:
+            if not (isinstance(header, tuple) and [*map(type, header)] == [str, str]):
+                raise ValueError(f"the header {header!r} is not a tuple of two str")
+            name, value = header
+            if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+                raise ValueError(f"the header {name!r} has characters that a name may not have")
+            if name.lower() == "content-length":
+                if not re.fullmatch(r"\d+", value, re.ASCII):
+                    raise ValueError(f"the Content-Length {value!r} is not a number")
+                self.content_length = int(value)
+            if not HOP_BY_HOP.fullmatch(name):
+                self.response_headers.append(header)
+        for text in (status, *(value for _, value in self.response_headers)):
+            if re.search(r"[\r\n\0]|[^\0-\xff]", text):
+                raise ValueError(f"{text!r} has a line end, or a character that is not Latin-1")
+        self.status, self.complete = status, True
+        return self.write
+
+    def send_chunks(self):
+        """Send the body as it comes, or the head alone."""
+        chunks = self.chunks
+        if isinstance(chunks, bytes):  # bjoern takes it as one chunk
+            chunks = [chunks]
+        if not hasattr(chunks, "__iter__") and not hasattr(chunks, "__getitem__"):
+            raise ValueError(f"the app returned {chunks!r}, not an iterable of bytes")
+        if isinstance(chunks, (list, tuple)) and len(chunks) == 1 and not self.wrote_header:
+            self.content_length = self.content_length or len(chunks[0])
+        for chunk in chunks:
+            if not isinstance(chunk, bytes):
+                raise ValueError(f"the body has {type(chunk).__name__}, not bytes")
+            if chunk and self.request.command == "HEAD":
+                self.write(b"")
+            elif chunk:
+                self.write(chunk)
+            if self.wrote_header and (self.request.command == "HEAD" or not self.has_body):
+                return  # the rest may never end
+        self.write(b"")
+        missing = (self.content_length or 0) - self.content_bytes_written
+        if missing > 0 and self.has_body and self.request.command != "HEAD":
+            raise ValueError(f"the body is {missing} bytes shorter than its Content-Length")
+
+    def fail(self):
+        """Answer with an error, if nothing is sent yet; else visitors see that it breaks off."""
+        if self.wrote_header:
+            self.close_on_finish, self.chunked_response = True, False  # `finish` sends no end
+            return
+        text = b"Internal Server Error\n"
+        self.status, self.complete = "500 Internal Server Error", True
+        self.response_headers = [("Content-Type", "text/plain; charset=utf-8")]
+        self.content_length = len(text)
+        self.write(text)
 
 
-def serve(app, listener, token, multiprocess, tell_end):
+class Channel(channel.HTTPChannel):
+    """A connection of the server, for one request."""
+
+    task_class = Task
+
+    def _flush_outbufs_below_high_watermark(self):
+        """Wait until the server reads. waitress waits for its other thread, which is not here."""
+        while self.connected and self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            poll = select.poll()
+            poll.register(self.socket, select.POLLOUT)
+            poll.poll()
+            self._flush_some()
+
+
+class Requests(list):
+    """Those that have come, for the main thread."""
+
+    add_task = list.append
+
+
+def open_standard_files():
+    """Open what the app has closed: else a connection gets the number, and what it prints."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
+def serve(app, path, started):
     """Answer requests, one after the other, until the app ends the process."""
-    from wsgiref.util import FileWrapper
-
-    host, port = listener.getsockname()
-    while True:
-        connection, address = listener.accept()
-        with connection, connection.makefile("rb") as source:
-            # Else a body waits up to 40 ms, until the proxy's system confirms the head.
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.settimeout(HEAD_SECONDS)
-            head = None
-            with contextlib.suppress(OSError, ValueError):
-                head = read_request(source, token)
-            if not head:
-                with contextlib.suppress(OSError):
-                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n")
-                continue
-            connection.settimeout(None)
-            body = Body(source.read1, int(head.get("CONTENT_LENGTH") or 0))
-            environ = {
-                **head,
-                "SERVER_NAME": host,
-                "SERVER_PORT": str(port),
-                "REMOTE_ADDR": address[0],
-                "wsgi.version": (1, 0),
-                "wsgi.url_scheme": "http",
-                "wsgi.input": io.BufferedReader(body),
-                "wsgi.errors": sys.stderr,
-                "wsgi.file_wrapper": FileWrapper,
-                "wsgi.multithread": False,
-                "wsgi.multiprocess": multiprocess,
-                "wsgi.run_once": False,
-            }
-            try:
-                answer(app, environ, Answer(connection, head["REQUEST_METHOD"], body))
-            except BaseException:
-                tell_end()  # before the visitor sees it, and asks again
-                raise
+    sockets: Any = {}
+    requests = Requests()
+    listener = server.create_server(
+        app,
+        map=sockets,
+        _dispatcher=requests,
+        unix_socket=path,
+        ident=None,
+        clear_untrusted_proxy_headers=False,
+        # More than the server in front takes.
+        max_request_header_size=2**20,
+        max_request_body_size=2**36,
+        # What waits for the server to read is in memory.
+        outbuf_high_watermark=2**20,
+        outbuf_overflow=2**40,
+        asyncore_use_poll=True,  # select fails at the 1,024th file
+        log_socket_errors=False,
+    )
+    listener.channel_class = Channel
+    started()
+    while listener in sockets.values():  # until the app closes all files
+        wasyncore.loop(timeout=3600, use_poll=True, map=sockets, count=1)
+        while requests:
+            requests.pop(0).service()
+    raise SystemExit("The app closed a socket of its server.")
 
 
 def main():
-    entrypoint, processes, seconds, number = sys.argv[1:]
-    control = int(number)
-    token = os.read(control, 100)
+    entrypoint, processes, seconds, path, _ = sys.argv[1:]
+    pid = os.getpid()
 
     def tell(text):
-        os.write(control, text.encode("utf-8", "backslashreplace") + b"\n")
+        with open(path + CONTROL, "wb", 0) as control:
+            control.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def fail(reason):
+        tell(f"failed {reason}")
+        print(reason, file=ERRORS)
+        os._exit(1)
+
+    def end(error):
+        faulthandler.dump_traceback_later(END_SECONDS, exit=True, file=2)
+        if isinstance(error, SystemExit):
+            raise error
+        print_exception(error)
+        sys.exit(1)
 
     # What the app sees is its own.
     module = entrypoint.partition(":")[0]
     sys.argv[:] = [module if module.endswith(".py") else f"{module.replace('.', os.sep)}.py"]
-    if sys.path[0] == os.path.dirname(__file__):  # not with PYTHONSAFEPATH
-        del sys.path[0]
-    sys.path.insert(0, os.getcwd())
+    for name in [name for name in sys.modules if name.partition(".")[0] == "waitress"]:
+        del sys.modules[name]
+    sys.path.insert(0, BUNDLE)
     # It ends the process, too, and says where the import hangs.
-    faulthandler.dump_traceback_later(float(seconds), exit=True)
+    faulthandler.dump_traceback_later(float(seconds), exit=True, file=2)
     try:
-        with no_serving():
+        with ServingWatch(fail):
             app = load(entrypoint)
     except BaseException as error:
-        tell(f"failed {reason_of(error)[:1000]}")
-        faulthandler.dump_traceback_later(END_SECONDS, exit=True)
-        raise
+        tell(f"failed {reason_of(error)}")
+        end(error)
     faulthandler.cancel_dump_traceback_later()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    tell(f"listens {os.getpid()} {listener.getsockname()[1]}")
-
-    def tell_end():
-        listener.close()
-        tell("ended")
-
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # else it ends when a visitor leaves
+    open_standard_files()
+    Task.multiprocess = int(processes) > 1
+    Task.logger.addHandler(logging.StreamHandler(ERRORS))
     try:
-        serve(app, listener, token, int(processes) > 1, tell_end)
+        serve(app, path, lambda: tell(f"listens {pid}"))
     except BaseException as error:
-        tell_end()
-        faulthandler.dump_traceback_later(END_SECONDS, exit=True)
-        if isinstance(error, SystemExit):
-            import traceback
-
-            traceback.print_exc()  # Python does so for others
-        raise
+        if os.getpid() == pid:  # and no child that ends
+            tell("ended")  # before the visitor sees it, and asks again
+            if isinstance(error, SystemExit):
+                print_exception(error)
+        end(error)
 
 
 if __name__ == "__main__":
