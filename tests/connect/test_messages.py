@@ -45,7 +45,8 @@ STARTS = {
     "JSONDecodeError: Expecting value": ("import json; json.loads('')", "app:app"),
     "FileNotFoundError": ("open('data.csv')", "app:app"),
     "Address already in use": (
-        "import socket; socket.create_server(socket.create_server(('127.0.0.1', 0)).getsockname())",
+        "from socket import create_server; first = create_server(('127.0.0.1', 0)); "
+        "create_server(first.getsockname())",
         "app:app",
     ),
     "is not a WSGI app": ("def create_app(): return print", "app:create_app"),

@@ -52,7 +52,7 @@ def test_nothing_starts_while_the_server_stops(environments):
     ):
         content = api.post("content", json={"name": "echo"}).json()
         deploy_bundle(api, content, make_bundle())
-        server.contents.processes.close()
+        server.contents.close()
         late = api.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 
