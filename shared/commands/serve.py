@@ -1,8 +1,5 @@
 """Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
 
-# ruff: isort: skip_file
-from shared.connect.stopping import stop, wait  # first: see there
-
 import sys
 import threading
 import time
@@ -11,6 +8,7 @@ from pathlib import Path
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, print_keys, start
+from shared.connect.stopping import stop, wait
 from shared.harness.servers import Deploy, deploying, links
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
