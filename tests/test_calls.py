@@ -1,7 +1,6 @@
 """What the pages show about calling content with an API key, and about deploying from CI."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from shared import contract
+from shared.harness.client import private_client
 from shared.harness.curl import curl
 from shared.harness.readme import DEPLOYING, README, commands
 
@@ -32,7 +32,7 @@ def real(place, server):
 @pytest.mark.one_mount
 @pytest.mark.of("restx")
 def test_curl_sends_a_key_and_opens_content(real, tmp_path):
-    (call,), (patch,) = commands("Call it"), commands("Let others call it")
+    (call,), (patch, *_) = commands("Call it"), commands("Let others call it")
     assert json.loads(curl(real(call), tmp_path)) == contract.greeting("en")
     assert json.loads(curl(real(patch), tmp_path))["access_type"] == "logged_in"
 
@@ -46,39 +46,37 @@ def test_python_sends_a_key(real):
     assert (run.stdout, run.stderr) == (f"{contract.greeting('en')}\n", "")
 
 
-@pytest.mark.one_mount
 @pytest.mark.of("restx")
-def test_ci_deploys_with_requests_or_the_client(example, mount, server, tmp_path):
-    """`mount` lets this run once; the content is found by its name, as the page says."""
-    deploy, create, archive, *later = commands("From other CI", DEPLOYING)
+def test_ci_deploys_with_requests_or_the_client(example, server, tmp_path):
+    deploy, create, archive, upload, build, wait = commands("From other CI", DEPLOYING)
     name = f"ci-{uuid.uuid4().hex[:8]}"  # others may use the server, too
     names = {"my-api": name, "$API": f"{server.url}/__api__/v1", "$KEY": KEY.format(server.key)}
 
     def here(command):
         return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], command)
 
+    def answer(command):
+        return json.loads(curl(here(command), tmp_path))
+
     shutil.copytree(example.path, tmp_path / name)
     found = re.search("with `(curl .+name=.+?)`", DEPLOYING.read_text(encoding="utf-8"))[1]
-    assert json.loads(curl(here(found), tmp_path)) == []
-    names["GUID"] = guid = json.loads(curl(here(create), tmp_path))["guid"]
+    assert answer(found) == []
+    names["GUID"] = guid = answer(create)["guid"]
     try:
         subprocess.run(["sh", "-c", here(archive)], cwd=tmp_path, check=True)
-        for command, field in zip(later, ("BUNDLE:id", "TASK:task_id")):
-            placeholder, _, field = field.partition(":")
-            names[placeholder] = json.loads(curl(here(command), tmp_path))[field]
-        task = {"finished": False}
-        while not task["finished"]:
-            task = json.loads(curl(here(later[-1]), tmp_path))
+        names["BUNDLE"] = answer(upload)["id"]
+        names["TASK"] = answer(build)["task_id"]
+        while not (task := answer(wait))["finished"]:
+            pass
         assert task["code"] == 0, task
-        assert [item["guid"] for item in json.loads(curl(here(found), tmp_path))] == [guid]
+        assert [item["guid"] for item in answer(found)] == [guid]
         variables = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.key}
-        environment = {**os.environ, **variables, "HOME": str(tmp_path)}
-        path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
-        environment |= {"PATH": path, "RSCONNECT_DISABLE_VERSION_CHECK": "1"}
-        subprocess.run(["sh", "-c", here(deploy)], cwd=tmp_path, env=environment, check=True)
+        _, *words, manifest = here(deploy).split()
+        with private_client() as client:
+            client.run(*words, str(tmp_path / manifest), **variables)
         url = f"{server.url}/content/{guid}{example.list_url}"
         assert httpx.get(url, headers=server.headers, timeout=60).json() == contract.greetings()
         (restart,) = commands("Restart it", DEPLOYING)
-        assert json.loads(curl(here(restart), tmp_path)) == ["RESTART"]
+        assert answer(restart) == ["RESTART"]
     finally:
         httpx.delete(f"{server.url}/__api__/v1/content/{guid}", headers=server.headers)
