@@ -2,10 +2,12 @@
 
 import hashlib
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 from .archives import CHUNK, unpack
+from .errors import ConnectError, Problem
 from .jobs import now
 from .running.apps import App, Pool
 from .running.environments import Environment
@@ -23,14 +25,16 @@ class Bundle:
         directory: Path,
         read: Callable[[int], bytes],
         metadata: dict,
+        checksum: str | None,
         start: Callable[["Bundle"], App],
         processes: int,
     ) -> None:
         """Keep and unpack an archive; raises HTTPException or OSError, and keeps nothing then.
 
         directory: a new one; read: reads so many bytes of the archive at most; metadata: where it
-        comes from, as the client tells; start: starts a process of the bundle's app, one of so
-        many `processes`.
+        comes from, as the client tells; checksum: the MD5 of the archive, in Base64 as the API
+        reference has it or in hexadecimal digits; start: starts a process of the bundle's app, one
+        of so many `processes`.
         """
         self.id = id
         self.directory = directory
@@ -46,8 +50,12 @@ class Bundle:
             with self.archive.open("wb") as kept:
                 while chunk := read(CHUNK):
                     kept.write(chunk)
-                    for checksum in sums.values():
-                        checksum.update(chunk)
+                    for each in sums.values():
+                        each.update(chunk)
+            md5 = sums["md5"]
+            if checksum and checksum not in (md5.hexdigest(), b64encode(md5.digest()).decode()):
+                message = f"X-Content-Checksum is not the archive's MD5, {md5.hexdigest()}."
+                raise ConnectError(Problem.BAD_CHECKSUM, message)
             self.size = self.archive.stat().st_size
             with self.archive.open("rb") as kept:
                 self.manifest = unpack(kept, self.files)

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,10 +20,23 @@ from .jobs import BUILD, PROCESS, Job, now
 from .running.apps import App, NotStarted, variables
 from .running.environments import BuildError, Environments
 from .running.processes import Processes
-from .users import User, Users, new_guid, new_key
+from .users import Group, User, Users, new_guid, new_key
 
 JOBS = 100  # of a content that have ended; older ones go
 MOUNT = re.compile(r"/content/([0-9a-f-]{36})(?:/_bundle(\d+))?(?=/|\Z)")
+
+
+@dataclass
+class Permission:
+    """What a user or a group may do with a content: the role is `viewer` or `owner`."""
+
+    id: str
+    principal: User | Group
+    role: str
+
+    @property
+    def guid(self) -> str:
+        return self.principal.guid
 
 
 class Content:
@@ -37,7 +51,9 @@ class Content:
         self.key = new_key()  # with which its app may call the server
         self.title: str | None = None
         self.description: str | None = ""
-        self.access_type = "acl"  # the owner only; logged_in: all users; all: everybody
+        # acl: the owner and those with a permission; logged_in: all users; all: everybody
+        self.access_type = "acl"
+        self.permissions: dict[str, Permission] = {}
         self.mount = f"/content/{self.guid}"
         self.vanity: str | None = None
         self.vanity_created: datetime | None = None
@@ -82,8 +98,19 @@ class Content:
     def may_be_seen_by(self, user: User | None) -> bool:
         """Whether a user, or a visitor who is not signed in, may see it."""
         if self.access_type == "acl":
-            return user is self.owner
+            return user is not None and self.role_of(user) != "none"
         return user is not None or self.access_type == "all"
+
+    def role_of(self, user: User) -> str:
+        """Return `owner` for the owner and collaborators, else `viewer`, or `none` without any.
+
+        These are Connect's roles of a permission; a user has those of all groups, too.
+        """
+        principals = {user.guid, *(group.guid for group in user.groups)}
+        roles = {each.role for each in list(self.permissions.values()) if each.guid in principals}
+        if user is self.owner or "owner" in roles:
+            return "owner"
+        return "viewer" if roles else "none"
 
     def bundle(self, id: str | None) -> Bundle:
         """Return a bundle, the active one for None; raises NotFound."""
@@ -257,19 +284,21 @@ class Contents:
 
     # Bundles are uploaded, built and run.
 
-    def upload(self, content: Content, read: Callable[[int], bytes], metadata: dict) -> Bundle:
-        """Add a bundle; raises HTTPException or OSError, and keeps nothing then.
-
-        read: reads so many bytes of the archive at most; metadata: where it comes from, as the
-        client tells.
-        """
+    def upload(
+        self,
+        content: Content,
+        read: Callable[[int], bytes],
+        metadata: dict,
+        checksum: str | None = None,
+    ) -> Bundle:
+        """Add a bundle; raises HTTPException or OSError, and keeps nothing then; see Bundle."""
 
         def start(bundle: Bundle) -> App:
             return self._start(content, bundle)
 
         number = next(self._bundle_ids)
         directory = content.directory / number
-        bundle = Bundle(number, directory, read, metadata, start, self.processes_each)
+        bundle = Bundle(number, directory, read, metadata, checksum, start, self.processes_each)
         with content.lock:
             if content.guid in self.by_guid:
                 content.bundles[number] = bundle

@@ -5,8 +5,9 @@ import json
 import traceback
 from enum import Enum
 from pathlib import Path
+from typing import NoReturn
 
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, abort
 from werkzeug.wrappers import Response
 
 # For Werkzeug's own exceptions, by their HTTP status; 2 and 1 for other errors of client and server.
@@ -26,40 +27,30 @@ class Problem(Enum):
     NO_OPERATION = 404, 2
     BAD_NAME = 400, 5
     NO_VIEW = 403, 19
+    BAD_ROLE = 400, 23
     SIGN_IN_FIRST = 401, 24
     BAD_PARAMETER = 400, 25
     NO_BUNDLE = 404, 28
+    BAD_COLLABORATOR = 400, 34
     BAD_MANIFEST = 400, 38
     VANITY_IN_USE = 409, 51
     VANITY_FORBIDDEN = 400, 52
-    RUN_AS_VISITOR = 400, 54
     ACTIVE_BUNDLE = 400, 75
     BAD_BODY = 400, 87
-    MIN_OVER_MAX_PROCESSES = 400, 114
+    BAD_CHECKSUM = 400, 104
     BAD_ACCESS_TYPE = 400, 117
+    UNKNOWN_FIELD = 400, 121
     BAD_TITLE = 400, 122
     BAD_DESCRIPTION = 400, 123
     BAD_ARCHIVE = 400, 135
     NO_TASK = 404, 141
     VARIABLE_TWICE = 409, 149
-    BAD_LOAD_FACTOR = 400, 150
-    BAD_TIMEOUT = 400, 151
+    BAD_PRINCIPAL_TYPE = 400, 152
+    PERMISSION_TWICE = 409, 154
     BAD_INCLUDE = 400, 161
-    BAD_MEMORY_REQUEST = 400, 181
-    BAD_MEMORY_LIMIT = 400, 183
-    MEMORY_REQUEST_OVER_LIMIT = 400, 185
-    BAD_CPU_REQUEST = 400, 186
-    BAD_CPU_LIMIT = 400, 188
-    CPU_REQUEST_OVER_LIMIT = 400, 190
-    BAD_MIN_PROCESSES = 400, 191
-    BAD_MAX_PROCESSES = 400, 192
-    BAD_IMAGE_NAME = 400, 193
-    NO_SERVICE_ACCOUNTS = 400, 195
-    BAD_AMD_GPU_LIMIT = 400, 196
-    BAD_NVIDIA_GPU_LIMIT = 400, 198
-    BAD_MAX_CONNECTIONS = 400, 239
+    BAD_USER = 400, 261
+    BAD_GROUP = 400, 262
     EMPTY_VARIABLE_NAME = 400, 266
-    NO_PROCESSES = 400, 272
 
 
 class ConnectError(HTTPException):
@@ -68,6 +59,11 @@ class ConnectError(HTTPException):
     def __init__(self, problem: Problem, description: str) -> None:
         super().__init__(description)
         self.code, self.number = problem.value
+
+
+def not_implemented(what: str) -> NoReturn:
+    """Refuse what Connect has and this server has not."""
+    abort(501, f"Not implemented here: {what}.")
 
 
 def quoted(text: str) -> str:

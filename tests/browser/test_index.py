@@ -11,8 +11,6 @@ from shared.catalogue import EXAMPLES
 from shared.harness.servers import USERS
 from tests.connect.support import deploy_bundle, make_bundle
 
-pytestmark = pytest.mark.local
-
 PHONE = {"width": 320, "height": 640}  # the narrowest that WCAG 1.4.10 knows
 
 

@@ -1,18 +1,15 @@
 """The fixtures of the tests of the local Connect."""
 
 import re
-from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
-from shared.harness import NAMED_SERVER
 from shared.harness.client import private_client
 from shared.harness.loopback import CONTEXT
-from shared.harness.servers import Unusable, kept_environments, named_key
+from shared.harness.servers import kept_environments
 from tests.connect.support import (
-    DeployingClient,
     cleaning_up,
     deploy_bundle,
     key_client,
@@ -20,20 +17,7 @@ from tests.connect.support import (
     unique,
 )
 
-USERS = [("josé", ["équipe", "lecteurs"])]
-
-
-def pytest_itemcollected(item):
-    """Mark the tests that run the client, or build environments."""
-    if {"rsconnect", "build"} & set(item.fixturenames):
-        item.add_marker("programs")
-
-
-class NamedServer(SimpleNamespace):
-    """What is known of the server that CONNECT_SERVER names."""
-
-    def __getattr__(self, name):
-        raise AttributeError(f"{NAMED_SERVER} has no {name} for tests: mark this one `local`.")
+USERS = [("josé", ["équipe", "lecteurs"]), ("ada", [])]
 
 
 @pytest.fixture(scope="session")
@@ -44,29 +28,17 @@ def environments(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(environments):
-    """The named server, or else a running local Connect, with a user besides `admin`.
-
-    Tests that want more than the `url` and the `api_key` are marked `local`.
-    """
-    if NAMED_SERVER:
-        try:
-            yield NamedServer(url=NAMED_SERVER, api_key=named_key())
-        except Unusable as error:
-            pytest.exit(str(error), returncode=1)
-        return
+    """A running local Connect, with two users besides `admin`."""
     with LocalConnect(environments=environments, users=USERS) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def rsconnect(server, api):
+def rsconnect(server):
     """The client in a home of its own, which knows the server as `local`."""
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
-        deploying = DeployingClient(client)
-        yield deploying
-        for guid in deploying.deployed:
-            api.delete(f"content/{guid}")
+        yield client
 
 
 @pytest.fixture(scope="module")

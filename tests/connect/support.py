@@ -11,16 +11,14 @@ from pathlib import Path
 
 import httpx
 
-from shared.harness import NAMED_SERVER
-from shared.harness.client import ClientError
 from shared.harness.loopback import CONTEXT
-from shared.harness.servers import GUID
 
+PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}  # as a browser sends it
 ECHO = Path(__file__).with_name("echo_app.py").read_text(encoding="utf-8")
 
 
 def key_client(server, name, path="/"):
-    """An HTTP client with the key of a user, below a path; on a named server of `admin` only."""
+    """An HTTP client with the key of a user, below a path."""
     key = server.api_key if name == "admin" else server.users.by_name[name].key
     headers = {"Authorization": f"Key {key}"}
     return httpx.Client(base_url=server.url + path, headers=headers, timeout=60, verify=CONTEXT)
@@ -41,25 +39,6 @@ def cleaning_up(client):
         yield client
         for url in created:
             client.delete(url)
-
-
-class DeployingClient:
-    """The rsconnect client, with the GUIDs of the content that it has deployed."""
-
-    def __init__(self, client):
-        self.root, self._client, self.deployed = client.root, client, set()
-
-    def run(self, *arguments):
-        """Return what `rsconnect ARGUMENTS` prints; raises ClientError."""
-        printed = ""
-        try:
-            printed = self._client.run(*arguments)
-        except ClientError as error:
-            printed = error.output  # a deployment that fails leaves content, too
-            raise
-        finally:
-            self.deployed |= set(re.findall(rf"/(?:content|apps)/({GUID.pattern})", printed))
-        return printed
 
 
 def echo_source(version):
@@ -109,7 +88,7 @@ def deploy_bundle(api, content, bundle, **options):
 
 
 def unique(name):
-    """A name that the user of a named server does not have yet."""
+    """A name that no other test uses."""
     return f"{name}-{secrets.token_hex(4)}"
 
 
@@ -130,6 +109,13 @@ def ask_echo(client, content, path="", **options):
     return response.json()
 
 
+def credentials_of(echoed):
+    """The value of the header that tells the app of a visitor, None without one."""
+    header = echoed["environ"].get("HTTP_RSTUDIO_CONNECT_CREDENTIALS")
+    # WSGI decodes the header's bytes as Latin-1, PEP 3333.
+    return header and json.loads(header.encode("latin-1"))
+
+
 def problem(response):
     """The status and the code of a refusal, which has a line that says why."""
     request = f"{response.request.method} {response.request.url.raw_path.decode()}"
@@ -147,33 +133,13 @@ def linked_from(client, url):
 
 
 def read_log(client, content, wanted=""):
-    """The log of a content, from the URL that the client prints, once it has a wanted text.
-
-    Only a local Connect has that page; on a named server, the logs of all jobs.
-    """
-    if NAMED_SERVER:
-
-        def read():
-            return logs_of_jobs(client, content)
-
-    else:
-        url = linked_from(client, f"{content['dashboard_url']}/logs")
-
-        def read():
-            return client.get(url).text
-
-    began, log = time.monotonic(), read()
+    """The log of a content, from the URL that the client prints, once it has a wanted text."""
+    url = linked_from(client, f"{content['dashboard_url']}/logs")
+    began, log = time.monotonic(), client.get(url).text
     while wanted not in log:
-        assert time.monotonic() < began + 30, f"{wanted!r} is not in the log:\n{log}"
-        log = read()
+        assert time.monotonic() < began + 60, f"{wanted!r} is not in the log:\n{log}"
+        log = client.get(url).text
     return log
-
-
-def logs_of_jobs(client, content):
-    """The lines of the logs of all jobs of a content."""
-    jobs = f"/__api__/v1/content/{content['guid']}/jobs"
-    logs = [client.get(f"{jobs}/{job['key']}/log").json() for job in client.get(jobs).json()]
-    return "\n".join(entry["data"] for log in logs for entry in log["entries"] or ())
 
 
 def write_app(directory, app=ECHO, requirements=""):

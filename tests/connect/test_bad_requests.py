@@ -4,13 +4,12 @@ The codes are those of https://docs.posit.co/connect/api/, part API Error Codes.
 """
 
 import json
-import re
 
 import pytest
 
+from shared.connect.api import reading
 from tests.connect.support import problem
 
-pytestmark = pytest.mark.local
 CONTENT, VARIABLES = "PATCH content/GUID", "PATCH content/GUID/environment"
 # Each is refused wherever a body is read.
 NO_JSON = {
@@ -50,13 +49,15 @@ def send(api, echo, asked, body=None, **options):
     return api.request(method, path, content=body, **options)
 
 
-@pytest.mark.parametrize("asked", READ_BODIES)
-@pytest.mark.parametrize("body", NO_JSON)
-def test_what_is_not_json_is_refused(api, echo, asked, body):
-    refused = send(api, echo, asked, NO_JSON[body])
+CASES = [(body, "PATCH content/GUID") for body in NO_JSON.values()]
+CASES += [("{", operation) for operation in READ_BODIES]
+
+
+@pytest.mark.parametrize(("body", "operation"), CASES, ids=[*NO_JSON, *READ_BODIES])
+def test_what_is_not_json_is_refused(api, echo, body, operation):
+    refused = send(api, echo, operation, body)
     assert problem(refused) == (400, 87)
-    # Python 3.14 reads lists that are nested so deeply, and finds no variable in them.
-    assert re.match("(The body|A variable) is not a JSON ", refused.json()["error"])
+    assert "is not a JSON " in refused.json()["error"]
 
 
 REFUSED = [
@@ -71,51 +72,38 @@ REFUSED = [
     (CONTENT, {"title": "a" * 1025}, 400, 122, "title is not 3 to 1024 characters"),
     (CONTENT, {"title": ["abc"]}, 400, 87, "title is not a string"),
     (CONTENT, {"description": "a" * 4097}, 400, 123, "description is over 4096"),
-    (CONTENT, {"connection_timeout": -1}, 400, 151, "connection_timeout is not a number from 0"),
-    (CONTENT, {"read_timeout": 2_592_001}, 400, 151, "from 0 to 2592000"),
     (CONTENT, {"init_timeout": "60"}, 400, 87, "init_timeout is not a whole number"),
-    (CONTENT, {"idle_timeout": 1.5}, 400, 87, "idle_timeout is not a whole number"),
-    (CONTENT, {"min_processes": -1}, 400, 191, "min_processes is not a number from 0"),
     (CONTENT, {"min_processes": True}, 400, 87, "min_processes is not a whole number"),
-    (CONTENT, {"min_processes": 10**30}, 400, 191, "min_processes"),
-    (CONTENT, {"max_processes": -1}, 400, 192, "max_processes"),
-    (CONTENT, {"max_processes": 0}, 400, 272, "max_processes is 0"),
-    (CONTENT, {"min_processes": 4, "max_processes": 3}, 400, 114, "over max_processes, which is 3"),
-    (CONTENT, {"max_conns_per_process": 0}, 400, 239, "max_conns_per_process"),
-    (CONTENT, {"load_factor": 1.01}, 400, 150, "load_factor is not a number from 0 to 1"),
-    (CONTENT, {"load_factor": -0.1}, 400, 150, "load_factor"),
     (CONTENT, {"load_factor": "1"}, 400, 87, "load_factor is not a number"),
-    (CONTENT, {"memory_request": 9_007_198_180_999_169}, 400, 181, "memory_request"),
-    (CONTENT, {"memory_limit": -1}, 400, 183, "memory_limit"),
-    (CONTENT, {"memory_request": 2, "memory_limit": 1}, 400, 185, "over memory_limit"),
-    (CONTENT, {"cpu_request": -1}, 400, 186, "cpu_request"),
-    (CONTENT, {"cpu_limit": -0.5}, 400, 188, "cpu_limit"),
-    (CONTENT, {"cpu_request": 1.5, "cpu_limit": 1}, 400, 190, "over cpu_limit"),
-    (CONTENT, {"amd_gpu_limit": -1}, 400, 196, "amd_gpu_limit"),
-    (CONTENT, {"nvidia_gpu_limit": 0.5}, 400, 87, "nvidia_gpu_limit is not a whole number"),
-    (CONTENT, {"default_image_name": "a b"}, 400, 193, "default_image_name"),
-    (CONTENT, {"default_image_name": ""}, 400, 193, "default_image_name"),
     (CONTENT, {"notify_on_share": "yes"}, 400, 87, "notify_on_share is not true or false"),
-    (CONTENT, {"run_as_current_user": True}, 400, 54, "does not run as its visitor"),
-    (CONTENT, {"service_account_name": "a"}, 400, 195, "no service accounts"),
     (CONTENT, {"run_as": "root"}, 501, 1, "Not implemented here: run_as."),
     (CONTENT, {"locked": True}, 501, 1, "Not implemented here: locked."),
     (CONTENT, {"owner_guid": "0-0"}, 501, 1, "Not implemented here: owner_guid."),
-    (CONTENT, {"min_process": 1}, 501, 1, "Not implemented here: min_process."),
-    (CONTENT, {"a\nb": 1}, 501, 1, r"Not implemented here: a\nb."),
+    # posit-dev/publisher#1061
+    ("POST content", {"acces_type": "all"}, 400, 121, "There is no field acces_type here."),
+    (CONTENT, {"guid": None}, 400, 121, "There is no field guid here."),
+    (CONTENT, {"a\nb": 1}, 400, 121, r"There is no field a\nb here."),
+    ("POST content/GUID/deploy", {"bundleId": "7"}, 400, 121, "no field bundleId"),
+    ("POST content/GUID/build", {"bundleId": "7"}, 400, 121, "no field bundleId"),
+    ("PUT content/GUID/vanity", {"path": "a", "forced": True}, 400, 121, "no field forced"),
+    (VARIABLES, [{"name": "A", "Value": "1"}], 400, 121, "no field Value"),
+    ("POST content/GUID/permissions", {"principal": "a"}, 400, 121, "no field principal"),
+    ("POST content/GUID/bundles?url=http://a/", "", 501, 1, "a bundle from a URL"),
+    ("GET content/GUID/bundles?asc_order=nonsense", None, 400, 25, "asc_order is not true or"),
+    ("GET users?user_role=boss", None, 400, 25, "user_role is not administrator or publisher"),
+    ("GET users?sort=nonsense", None, 400, 25, "sort is not username or"),
+    ("GET users?account_status=locked", None, 501, 1, "account_status"),
+    ("GET content?include=bookmarked", None, 501, 1, "include=bookmarked"),
     (VARIABLES, {}, 400, 87, "not a JSON array"),
-    (VARIABLES, [1], 400, 87, "not a JSON object"),
+    (VARIABLES, [1], 400, 87, "A part of the body is not a JSON object"),
     (VARIABLES, [{"value": "1"}], 400, 266, "no name"),
-    (VARIABLES, [{"name": "", "value": "1"}], 400, 266, "no name"),
     (VARIABLES, [{"name": 1, "value": "1"}], 400, 87, "name is not a string"),
     (VARIABLES, [{"name": "A", "value": 1}], 400, 87, "value is not a string"),
     (VARIABLES, [{"name": "A=B", "value": "1"}], 400, 25, "has '=' or NUL: A=B."),
-    (VARIABLES, [{"name": "=", "value": None}], 400, 25, "has '=' or NUL: =."),
     (VARIABLES, [{"name": "A\0", "value": "1"}], 400, 25, r"has '=' or NUL: A\x00."),
     (VARIABLES, [{"name": "A", "value": "1\0"}], 400, 25, "The value of A has NUL"),
     (VARIABLES, [{"name": "A", "value": "é" * 65535}], 400, 25, "A is over 128 KiB"),
     (VARIABLES, [{"name": "A", "value": "1"}] * 2, 409, 149, "A comes twice"),
-    ("PUT content/GUID/environment", [{"name": "A=", "value": ""}], 400, 25, "has '=' or NUL"),
     ("PUT content/GUID/vanity", {}, 400, 52, "reserved"),
     ("PUT content/GUID/vanity", {"path": "a\nb"}, 400, 25, r"a\nb"),
     ("PUT content/GUID/vanity", {"path": 1}, 400, 87, "path is not a string"),
@@ -133,7 +121,7 @@ REFUSED = [
     ("GET tasks/nothing?wait=NaN", None, 404, 141, "no task"),
     # Connect has them.
     ("POST tags", None, 501, 1, "Not implemented here: POST /__api__/v1/tags."),
-    ("GET content/GUID/permissions", None, 501, 1, "Not implemented here: GET /__api__/v1/content"),
+    ("GET content/GUID/tags", None, 501, 1, "Not implemented here: GET /__api__/v1/content"),
     ("GET ../tokens", None, 501, 1, "Not implemented here: GET /__api__/tokens."),
     # It has not: posit-dev/with-connect.
     ("GET nothing", None, 404, 2, "There is no operation GET /__api__/v1/nothing."),
@@ -157,12 +145,17 @@ def test_refused_changes_change_nothing(api, content):
     url = f"content/{content['guid']}"
     api.patch(url, json={"max_processes": 3})
     before = api.get(url).json()
-    for body in ({"title": "New", "min_processes": 4}, {"name": "new", "locked": True}):
+    for body in ({"title": "New", "min_processes": "4"}, {"name": "new", "locked": True}):
         assert api.patch(url, json=body).status_code in (400, 501)
         assert api.get(url).json() == before
     variables = [{"name": "A", "value": "1"}, {"name": "B=", "value": "1"}]
     assert api.patch(f"{url}/environment", json=variables).status_code == 400
     assert api.get(f"{url}/environment").json() == []
+
+
+def test_body_over_the_limit_is_refused(api, echo, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_JSON", 100)
+    assert problem(send(api, echo, CONTENT, '{"title": "%s"}' % ("a" * 100))) == (413, 2)
 
 
 def test_server_settings_refuse_a_wrong_key_and_want_none(stranger):

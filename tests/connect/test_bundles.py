@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import tarfile
+from base64 import b64encode
 
 import pytest
 
@@ -184,6 +185,42 @@ def test_upload_of_any_client_is_kept_as_sent(api, content, options):
 def test_bad_form_is_refused(api, echo, options, told):
     response = api.post(f"content/{echo['guid']}/bundles", **options)
     assert response.status_code == 400 and response.json()["error"].startswith(told)
+
+
+MD5 = hashlib.md5(WHOLE)
+
+
+@pytest.mark.parametrize("checksum", [b64encode(MD5.digest()).decode(), MD5.hexdigest()])
+def test_checksum_of_an_upload_is_checked(api, content, checksum):
+    """It is the archive's MD5 (Connect's API reference)."""
+    url, headers = f"content/{content['guid']}/bundles", {"X-Content-Checksum": checksum}
+    assert api.post(url, content=WHOLE, headers=headers).status_code == 200
+    refused = api.post(url, content=make_bundle({"a": ""}), headers=headers)
+    assert problem(refused) == (400, 104)
+    assert len(api.get(url).json()) == 1
+
+
+def test_upload_to_deleted_content_is_refused(server, api, content, monkeypatch):
+    """Deleted while the archive is on its way, too."""
+    url, read = f"content/{content['guid']}", bundles.unpack
+
+    def delete_first(*arguments):
+        api.delete(url)
+        return read(*arguments)
+
+    monkeypatch.setattr(bundles, "unpack", delete_first)
+    assert api.post(f"{url}/bundles", content=WHOLE).status_code in (400, 404)
+    assert problem(api.post(f"{url}/bundles", content=WHOLE)) == (404, 4)
+    assert not (server.directory / content["guid"]).exists()
+
+
+def test_deleted_bundle_leaves_no_files(server, api, content):
+    url = f"content/{content['guid']}/bundles"
+    bundle = api.post(url, content=WHOLE).json()["id"]
+    directory = server.directory / content["guid"] / bundle
+    assert directory.exists()
+    assert api.delete(f"{url}/{bundle}").status_code == 204
+    assert not directory.exists()
 
 
 def test_bundle_keeps_modes_and_times(server, api, content):

@@ -11,7 +11,6 @@ import pytest
 
 from shared import contract
 from shared.catalogue import EXAMPLES, ROOT
-from shared.harness import NAMED_SERVER
 from shared.harness.client import ClientError
 from tests.connect.support import (
     ask_echo,
@@ -49,8 +48,7 @@ def test_client_deploys_and_redeploys_the_same_content(rsconnect, api, owner, tm
     assert [item["guid"] for item in deployed()] == [content["guid"]]
     after = ask_echo(owner, content)
     assert (before["version"], after["version"]) == ("1", "2")
-    if not NAMED_SERVER:
-        assert psutil.pid_exists(after["pid"]) and not psutil.pid_exists(before["pid"])
+    assert psutil.pid_exists(after["pid"]) and not psutil.pid_exists(before["pid"])
     rsconnect.run("deploy", "api", "--new", *options)
     assert sorted(item["name"] for item in deployed()) == [title, f"{title}1"]
 
@@ -72,7 +70,6 @@ def test_client_deploys_to_a_guid_with_variables_and_metadata(
     assert listed == ["EMPTY", "GREETING"]
 
 
-@pytest.mark.local
 @pytest.mark.lowest
 def test_client_deploys_to_the_number_of_a_content(rsconnect, owner, own_echo, tmp_path):
     """For which it asks with an older operation, that is not in the reference."""
@@ -94,9 +91,8 @@ def test_client_deploys_a_draft_that_visitors_do_not_see(rsconnect, api, owner, 
     draft = owner.get(url).json()
     assert draft["version"] == "draft"
     assert draft["environ"]["SCRIPT_NAME"].endswith(f"/_bundle{newest}")
-    if not NAMED_SERVER:
-        (printed,) = re.findall(r"Draft content URL: (\S+)", output)
-        assert url.endswith(linked_from(owner, printed))
+    (printed,) = re.findall(r"Draft content URL: (\S+)", output)
+    assert url.endswith(linked_from(owner, printed))
 
 
 @pytest.mark.lowest
@@ -126,7 +122,6 @@ def test_failed_deployment_says_why_and_leaves_what_serves(
     assert reason in re.sub(r"\s+", " ", told)
 
 
-@pytest.mark.local
 def test_without_verification_a_broken_app_is_active_and_fails_when_visited(
     rsconnect, owner, own_echo, tmp_path
 ):
@@ -146,8 +141,7 @@ def test_client_is_told_of_a_wrong_key_and_about_the_server(rsconnect, server, t
     details = rsconnect.run("details", "-n", "local")
     assert "APIs: allowed" in details and re.search(r"\d+\.\d+\.\d+", details)
     checked = rsconnect.run("preflight", "-n", "local", write_app(tmp_path / "app"))
-    # A named server may have other Pythons.
-    assert json.loads(checked)["local_python_publishable"] is True or NAMED_SERVER
+    assert json.loads(checked)["local_python_publishable"] is True
 
 
 def test_client_searches_describes_and_downloads(rsconnect, echo, tmp_path):
@@ -180,7 +174,6 @@ NOT_IMPLEMENTED = [
 ]
 
 
-@pytest.mark.local
 @pytest.mark.parametrize("command", NOT_IMPLEMENTED, ids=" ".join)
 def test_client_is_told_what_is_not_implemented(rsconnect, echo, command):
     words = [word.format(guid=echo["guid"]) for word in command]

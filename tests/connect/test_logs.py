@@ -8,7 +8,6 @@ import pytest
 from shared.connect import contents, jobs
 from tests.connect.support import deploy_bundle, make_bundle, read_log
 
-pytestmark = pytest.mark.local
 NOISY = """\
 import sys
 print("imported")

@@ -12,8 +12,6 @@ from shared.harness.client import ClientError, private_client
 from shared.harness.readme import DEPLOYING, README
 from tests.connect.support import deploy_bundle, make_bundle, unique, write_app
 
-pytestmark = pytest.mark.local
-
 PAGE = (ROOT / ".github" / "SUPPORT.md").read_text(encoding="utf-8")
 
 # By the page's words: a requirement, or a part of the manifest.

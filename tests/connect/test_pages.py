@@ -10,8 +10,6 @@ from shared.catalogue import ROOT
 from shared.harness.readme import commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle, write_app
 
-pytestmark = pytest.mark.local
-
 
 @pytest.fixture
 def card(stranger, own_echo):

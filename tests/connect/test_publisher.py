@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-from shared.harness import NAMED_SERVER
 from tests.connect.support import ask_echo, cleaning_up, echo_source, key_client, make_bundle
 
 # What it asks before it deploys a Flask API, all at once.
@@ -54,7 +53,7 @@ def publish(extension, bundle, guid=None):
     check_user(send("GET", "v1/user"))
     *settings, nodejs = (extension.get(path) for path in SETTINGS)
     assert {response.status_code for response in settings} == {200}
-    assert nodejs.status_code == 404 or NAMED_SERVER
+    assert nodejs.status_code == 404
     _, general, _, _, python, r, quarto = (response.json() for response in settings)
     assert general["license"]["allow-apis"] is True
     assert all(isinstance(told["installations"], list) for told in (python, r, quarto))
@@ -86,7 +85,6 @@ def check_user(user):
     assert user["user_role"] in ("publisher", "administrator")
 
 
-@pytest.mark.local
 def test_publisher_takes_the_credential(server, extension, stranger):
     assert re.fullmatch("[0-9A-Za-z]{32}", server.api_key)
     assert stranger.get("/__api__/v1/user").status_code == 401

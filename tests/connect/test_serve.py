@@ -19,6 +19,7 @@ from shared.harness.curl import curl
 from shared.harness.readme import README, commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
+pytestmark = pytest.mark.local
 CONNECT_README = ROOT / "shared" / "connect" / "README.md"
 SERVE = ["-m", "shared.commands.serve", "--port", "0"]
 SERVER = ["-m", "shared.connect", "--port", "0"]
@@ -35,7 +36,7 @@ def temporary(tmp_path):
 def start(temporary):
     """Starts `python ARGUMENTS` in a terminal."""
     # As behind a company's proxy; nothing listens here, so a request to it fails.
-    variables = {"HTTP_PROXY": "http://127.0.0.1:9"}
+    variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
     # As people have it who publish: nothing goes to that server, nor is named after it.
     variables |= {"CONNECT_SERVER": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
@@ -52,11 +53,9 @@ def start(temporary):
     }
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, cwd=ROOT, api_key="the-key", **more):
+        def start(*arguments, cwd=ROOT, **more):
             words = [str(argument) for argument in arguments]
-            env = {**options["env"], "CONNECT_API_KEY": api_key}
-            more = {**options, "cwd": str(cwd), "env": env, **more}
-            process = pexpect.spawn(sys.executable, words, **more)
+            process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options, **more)
             stack.callback(end, process)
             return process
 
@@ -100,6 +99,7 @@ def check_stops(process, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     printed = until(process, "Ctrl-C stops it.")
@@ -117,10 +117,19 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     check_stops(process, temporary)
 
 
+@pytest.mark.programs
 def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
     assert descendants(process)  # an app at least
+    check_stops(process, temporary)
+
+
+@pytest.mark.parametrize("module", [SERVE, SERVER], ids=["serve", "connect"])
+def test_ctrl_c_during_the_imports(start, temporary, module):
+    """As soon as Python has read the first module."""
+    process = start("-X", "importtime", *module)
+    until(process, "shared.connect.stopping")
     check_stops(process, temporary)
 
 
@@ -137,7 +146,6 @@ def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
 def test_nohup_keeps_the_server_when_its_terminal_is_closed(start):
     """SIGHUP, which would be taken first, leaves the waiting to SIGTERM."""
     code = """import os, signal; from shared.connect import stopping
-stopping.block()
 os.kill(os.getpid(), signal.SIGHUP), os.kill(os.getpid(), signal.SIGTERM)
 stopping.wait(), print(f"left: {signal.sigpending()}")"""
     until(start("-c", code, ignore_sighup=True), "left: set()")
@@ -148,9 +156,8 @@ def test_signals_reach_what_a_command_starts(start):
     child = """import signal
 print("blocked:", signal.pthread_sigmask(signal.SIG_BLOCK, []))
 print("ignored:", signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"""
-    code = f"""import sys; from shared.connect import stopping
+    code = f"""import sys, shared.connect.stopping
 from shared.connect.running.processes import Processes
-stopping.block()
 print(*Processes().run([sys.executable, "-c", {child!r}]))"""
     until(start("-c", code, ignore_sighup=True), "blocked: set() ignored: False")
 
@@ -200,23 +207,10 @@ def test_options_of_the_server(start, environments):
     assert users["admin"]["guid"] in first["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
 
 
-def test_empty_key_is_none(start):
-    """CI gives an unset secret so."""
-    printed = until(start(*SERVER, api_key=""), "Ctrl-C stops it.")
-    assert re.search(r"API key of admin: \w{32} \(administrator\)", printed)
+WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")]
 
 
-def test_port_is_told_beside_a_public_address(start):
-    printed = until(start(*SERVER, "--address", "https://connect.example.com/"), "Ctrl-C stops it.")
-    assert printed.splitlines()[0] == "Local Connect at https://connect.example.com/"
-    url = re.fullmatch(r"It listens at (http://127\.0\.0\.1:\d+/)", printed.splitlines()[1])[1]
-    assert httpx.get(f"{url}__ping__", timeout=60).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")],
-)
+@pytest.mark.parametrize(("option", "value"), WRONG)
 def test_wrong_option_is_one_line_after_the_usage(start, option, value):
     module = SERVE if option == "--port" else SERVER
     process = start(*module, option, value)
@@ -273,15 +267,16 @@ def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
 
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
     wrong = [("--port", server.port, server.port), ("--port", 99999, "0-65535")]
-    for option, value, reason in (*wrong, ("--environments", __file__, __file__)):
+    for option, value, wanted in (*wrong, ("--environments", __file__, __file__)):
         process = start(*SERVE, option, value)
         (line,) = process.read().splitlines()
-        assert str(reason) in line
+        assert str(wanted) in line
         assert re.search(rf"Choose (an)?other {option}", line)
         assert process.wait() == 1
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.programs
 def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
     copy = tmp_path / "copy"
     for path in (ROOT / "shared", *(example.path for example in EXAMPLES)):

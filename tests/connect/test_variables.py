@@ -3,8 +3,6 @@
 import getpass
 import os
 
-import pytest
-
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 
@@ -26,7 +24,6 @@ def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
     assert owner.get("/__api__/v1/user", headers=key).status_code == 401
 
 
-@pytest.mark.local
 def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monkeypatch):
     """Except those without which programs do not work; its environment's programs come first."""
     monkeypatch.setenv("SECRET", "of the server")
@@ -38,7 +35,6 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
     assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.mark.local
 def test_variables_of_a_content_win(api, owner, own_echo):
     """Over those of the server and of Connect."""
     wanted = {"HOME": "/nowhere", "LANG": "C", "USER": "ada", "POSIT_PRODUCT": "none"}
@@ -48,7 +44,6 @@ def test_variables_of_a_content_win(api, owner, own_echo):
     assert wanted.items() <= ask_echo(owner, own_echo)["variables"].items()
 
 
-@pytest.mark.local
 def test_build_of_a_package_does_not_see_the_servers_secrets(api, content, monkeypatch):
     for name in ("CONNECT_API_KEY", "CONNECT_SECRET"):
         monkeypatch.setenv(name, "the-key")

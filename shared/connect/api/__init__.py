@@ -9,10 +9,9 @@ import re
 
 from flask import Blueprint, request
 
-from ..errors import ConnectError, Problem, quoted
-from . import bundles, content, jobs, settings, users, vanities
+from ..errors import ConnectError, Problem, not_implemented, quoted
+from . import bundles, content, jobs, permissions, settings, users, vanities
 from .access import check_key, find_content, need_key, open_to
-from .reading import not_implemented
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # What else Connect has: the reference's, and what older clients ask, without a version.
@@ -26,7 +25,7 @@ CONNECTS = re.compile(
 blueprint = Blueprint("api", __name__, url_prefix="/__api__")
 blueprint.before_request(check_key)
 blueprint.before_request(find_content)
-for resource in (settings, users, content, vanities, bundles, jobs):
+for resource in (settings, users, content, permissions, vanities, bundles, jobs):
     blueprint.register_blueprint(resource.blueprint)
 
 

@@ -1,4 +1,4 @@
-"""Who may use an operation: the owner of the content in its URL, unless `open_to` says more."""
+"""Who may use an operation: who may change the content in its URL, unless `open_to` says more."""
 
 from collections.abc import Callable
 
@@ -61,5 +61,6 @@ def check_access(content: Content) -> None:
     if not content.may_be_seen_by(user):
         message = f"{user.name} may not see this content of {owner.name}."
         raise ConnectError(Problem.NO_VIEW, message)
-    if user is not owner and not is_open_to("viewers"):
-        abort(403, f"{user.name} may not do this: only {owner.name} may, who owns the content.")
+    if content.role_of(user) != "owner" and not is_open_to("viewers"):
+        who = f"only {owner.name}, who owns the content, and collaborators may"
+        abort(403, f"{user.name} may not do this: {who}.")

@@ -9,9 +9,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ..bundles import MAX_SIZE, Bundle
 from ..contents import Content
 from ..current import contents
-from ..errors import ConnectError, Problem
+from ..errors import ConnectError, Problem, not_implemented
 from ..jobs import timestamp
-from .reading import json_body, page_of, parse_json, value_of
+from .reading import json_fields, page_of, parse_json
 
 # What nobody can set here, and is null.
 UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
@@ -51,17 +51,22 @@ def list_bundles(content):
 
 @blueprint.post("/v1/content/<content>/bundles")
 def upload(content):
+    if "url" in request.args:
+        not_implemented("a bundle from a URL")
     request.max_content_length = MAX_SIZE
     try:
         # Any other type is the archive itself: curl --data-binary says that it is a form.
         archive: IO[bytes] | FileStorage | None = request.stream
         metadata: dict = {}
         if request.mimetype == "multipart/form-data":
+            if "url" in request.form:
+                not_implemented("a bundle from a URL")
             archive = request.files.get("archive")
             metadata = parse_json(request.form.get("metadata", "{}").encode(), dict, "metadata")
         if archive is None:
             raise ConnectError(Problem.BAD_ARCHIVE, "The form has no file with the name archive.")
-        return bundle_record(content, contents.upload(content, archive.read, metadata))
+        checksum = request.headers.get("X-Content-Checksum")
+        return bundle_record(content, contents.upload(content, archive.read, metadata, checksum))
     except RequestEntityTooLarge:
         limit = f"{MAX_SIZE / 1024**3:g} GiB ({MAX_SIZE:,} bytes)"
         abort(413, f"The bundle is larger than {limit}, which is the limit here.")
@@ -85,13 +90,11 @@ def download(content, bundle):
 
 @blueprint.post("/v1/content/<content>/build")
 def build(content):
-    body = json_body(dict)
-    wanted = value_of(body, "bundle_id", str)
-    bundle = content.bundle(wanted) if wanted else content.newest
+    body = json_fields(bundle_id=str, activate=bool)
+    bundle = content.bundle(body["bundle_id"]) if body["bundle_id"] else content.newest
     if bundle is None:
         raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
-    activate = value_of(body, "activate", bool) is not False
-    task = contents.deploy(content, bundle, activate)
+    task = contents.deploy(content, bundle, body["activate"] is not False)
     return {"task_id": task.key}
 
 

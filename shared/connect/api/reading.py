@@ -1,30 +1,52 @@
-"""What operations read of a request: JSON bodies, numbers, and the page of a list."""
+"""What operations read of a request: JSON bodies, and the parts of the query."""
 
 import json
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from flask import abort, request
+from flask import request
 
-from ..errors import ConnectError, Problem
+from ..errors import ConnectError, Problem, quoted
 
 T = TypeVar("T")
 KINDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
-
-
-def not_implemented(what: str) -> NoReturn:
-    abort(501, f"Not implemented here: {what}.")
+MAX_JSON = 2**22  # bytes of a body: Python parses it in one go, while nobody else is answered
 
 
 def json_body(kind: type[T]) -> T:
-    """The request's JSON; raises ConnectError unless it is of the kind."""
+    """The request's JSON; raises HTTPException unless it is of the kind."""
+    request.max_content_length = MAX_JSON
     return parse_json(request.get_data(), kind, "The body")
+
+
+def json_fields(**fields: type) -> dict[str, Any]:
+    """The fields of the request's JSON object; raises HTTPException, see `fields_of`."""
+    return fields_of(json_body(dict), fields)
+
+
+def fields_of(value: object, fields: dict[str, type]) -> dict[str, Any]:
+    """Return a JSON object with fields of these kinds, None for those that are not there.
+
+    fields: names, and str, bool, int, or float for a number, which may be whole. Raises
+    ConnectError for another field, as Connect does (posit-dev/publisher#1061), and for a value of
+    another kind.
+    """
+    if not isinstance(value, dict):
+        raise ConnectError(Problem.BAD_BODY, "A part of the body is not a JSON object.")
+    for name in value:
+        if name not in fields:
+            raise ConnectError(Problem.UNKNOWN_FIELD, f"There is no field {quoted(name)} here.")
+        kind = fields[name]
+        # true is an int in Python, not in JSON.
+        if type(value[name]) not in (type(None), kind, int if kind is float else kind):
+            raise ConnectError(Problem.BAD_BODY, f"{name} is not {KINDS[kind]}.")
+    return dict.fromkeys(fields) | value
 
 
 def parse_json(data: bytes, kind: type[T], what: str) -> T:
     """Parse JSON; raises ConnectError, with `what` it is, unless it is of the kind.
 
-    It is strict, so that an answer can tell whatever is kept: UTF-8 without lone surrogates, no
+    It is strict, so that an answer can repeat whatever is kept: UTF-8 without lone surrogates, no
     NaN, no number that is infinite, no key twice, and no more nesting than Python can follow.
     """
     reason = ""
@@ -47,18 +69,6 @@ def object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def value_of(body: dict, key: str, kind: type[T]) -> T | None:
-    """A value of a JSON object; raises ConnectError unless it is of the kind or null.
-
-    kind: str, bool, int, or float for a number, which may be whole.
-    """
-    value = body.get(key)
-    # true is an int in Python, not in JSON.
-    if value is not None and type(value) not in (kind, int if kind is float else kind):
-        raise ConnectError(Problem.BAD_BODY, f"{key} is not {KINDS[kind]}.")
-    return value
-
-
 def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int:
     """A number in the request's query; raises ConnectError."""
     try:
@@ -71,10 +81,20 @@ def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int
     return number
 
 
+def choice_of(argument: str, *choices: str) -> str:
+    """One of some values in the request's query, by default the first; raises ConnectError."""
+    value = request.args.get(argument, choices[0])
+    if value not in choices:
+        message = f"{argument} is not {' or '.join(choices)}."
+        raise ConnectError(Problem.BAD_PARAMETER, message)
+    return value
+
+
 def page_of(items: list) -> list:
-    """The page of a list that the request's query wants."""
+    """The page of a list that the request's query names; items: in ascending order."""
     number, size = number_of("page_number", 1, 1), number_of("page_size", 20, 1, 500)
-    return items[(number - 1) * size : number * size]
+    ascending = choice_of("asc_order", "true", "false") == "true"
+    return (items if ascending else items[::-1])[(number - 1) * size : number * size]
 
 
 def page_record(items: dict, record: Callable) -> dict:

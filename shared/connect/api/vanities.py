@@ -9,7 +9,7 @@ from ..current import contents, users
 from ..errors import ConnectError, Problem, quoted
 from ..jobs import now, timestamp
 from .access import open_to
-from .reading import json_body, value_of
+from .reading import json_fields
 
 PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 # From Connect's API reference, but for the last, which are pages of the local Connect only.
@@ -57,9 +57,8 @@ def get_vanity(content):
 
 @blueprint.put("/v1/content/<content>/vanity")
 def set_vanity(content):
-    body = json_body(dict)
-    path = "/" + (value_of(body, "path", str) or "").strip("/")
-    force = value_of(body, "force", bool)
+    body = json_fields(path=str, force=bool)
+    path, force = "/" + (body["path"] or "").strip("/"), body["force"]
     check_path(path)
     with contents.paths:
         for other in contents.all():

@@ -1,0 +1,90 @@
+"""Permissions: which users and groups may see a content or change it, besides its owner."""
+
+import itertools
+
+from flask import Blueprint, abort
+
+from ..contents import Content, Permission
+from ..current import users
+from ..errors import ConnectError, Problem
+from ..users import User
+from .reading import json_fields
+
+FIELDS = {"principal_guid": str, "principal_type": str, "role": str, "send_email": bool}
+numbers = map(str, itertools.count(1))
+
+blueprint = Blueprint("permissions", __name__)
+
+
+def permission_record(content: Content, permission: Permission) -> dict:
+    principal = permission.principal
+    return {
+        "id": permission.id,
+        "content_guid": content.guid,
+        "principal_guid": principal.guid,
+        "principal_type": "user" if isinstance(principal, User) else "group",
+        "role": permission.role,
+    }
+
+
+def permission_in_body(content: Content, id: str | None = None) -> Permission:
+    """The permission in the request's body; raises ConnectError.
+
+    id: of the one that it changes; by default that of the same user or group, or a new one.
+    """
+    body = json_fields(**FIELDS)
+    role, kind = body["role"], body["principal_type"]
+    if role not in ("viewer", "owner"):
+        raise ConnectError(Problem.BAD_ROLE, "role is not viewer or owner.")
+    if kind not in ("user", "group"):
+        raise ConnectError(Problem.BAD_PRINCIPAL_TYPE, "principal_type is not user or group.")
+    named = users.by_name if kind == "user" else users.groups
+    found = [each for each in named.values() if each.guid == body["principal_guid"]]
+    if not found:
+        problem = Problem.BAD_USER if kind == "user" else Problem.BAD_GROUP
+        raise ConnectError(problem, f"There is no {kind} with this principal_guid.")
+    if found[0] is content.owner:
+        message = f"{content.owner.name} owns this content, and needs no permission."
+        raise ConnectError(Problem.BAD_COLLABORATOR, message)
+    same = [each.id for each in content.permissions.values() if each.principal is found[0]]
+    if id and same not in ([], [id]):
+        raise ConnectError(Problem.PERMISSION_TWICE, f"The {kind} has a permission already.")
+    return Permission(id or next(iter(same), None) or next(numbers), found[0], role)
+
+
+def find(content: Content, id: str) -> Permission:
+    return content.permissions.get(id) or abort(404, "There is no such permission.")
+
+
+@blueprint.get("/v1/content/<content>/permissions")
+def list_permissions(content):
+    return [permission_record(content, each) for each in list(content.permissions.values())]
+
+
+# Connect updates the permission of a user or group that has one already.
+@blueprint.post("/v1/content/<content>/permissions")
+def add_permission(content):
+    with content.lock:
+        permission = permission_in_body(content)
+        content.permissions[permission.id] = permission
+    return permission_record(content, permission)
+
+
+@blueprint.get("/v1/content/<content>/permissions/<id>")
+def get_permission(content, id):
+    return permission_record(content, find(content, id))
+
+
+@blueprint.put("/v1/content/<content>/permissions/<id>")
+def change_permission(content, id):
+    with content.lock:
+        permission = permission_in_body(content, find(content, id).id)
+        content.permissions[id] = permission
+    return permission_record(content, permission)
+
+
+@blueprint.delete("/v1/content/<content>/permissions/<id>")
+def delete_permission(content, id):
+    with content.lock:
+        content.permissions.pop(find(content, id).id)
+    return "", 204
