@@ -1,6 +1,7 @@
 """The messages of .github/SUPPORT.md and the README are those that people get."""
 
 import configparser
+import json
 import re
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from shared.catalogue import ROOT
 from shared.connect.running.environments import FROM_PIP
 from shared.harness.client import ClientError, private_client
-from shared.harness.readme import DEPLOYING, README
+from shared.harness.curl import curl
+from shared.harness.readme import DEPLOYING, README, commands
 from tests.connect.support import deploy_bundle, make_bundle, unique, write_app
 
 PAGE = (ROOT / ".github" / "SUPPORT.md").read_text(encoding="utf-8")
@@ -160,6 +162,28 @@ def test_access_types_mean_what_the_readme_says(api, viewer, content):
         api.patch(f"content/{content['guid']}", json={"access_type": access}).raise_for_status()
         answers = [client.get(content["content_url"]).is_success for client in (httpx, viewer)]
         assert answers == ["without a key" in meaning, "you and" not in meaning], access
+
+
+def test_permission_of_the_readme_lets_a_user_in(server, api, viewer, content, tmp_path):
+    deploy_bundle(api, content, make_bundle())
+    _, find, add = commands("Let others call it")
+    names = {"https://connect.example.com": server.url, "YOUR-API-KEY": server.api_key}
+    names |= {"GUID": content["guid"], "ada": viewer.get("/__api__/v1/user").json()["username"]}
+
+    def answer(command):
+        return json.loads(
+            curl(re.sub("|".join(names), lambda match: names[match[0]], command), tmp_path)
+        )
+
+    (user,) = answer(find)["results"]
+    names["USER"] = user["guid"]
+    assert viewer.get(content["content_url"]).status_code == 403
+    permission = answer(add)
+    assert viewer.get(content["content_url"]).status_code == 200
+    url = f"content/{content['guid']}/permissions"
+    assert api.get(url).json() == [permission]
+    api.delete(f"{url}/{permission['id']}").raise_for_status()
+    assert viewer.get(content["content_url"]).status_code == 403
 
 
 def test_settings_of_pip_on_the_page_are_those_that_builds_take_over():
