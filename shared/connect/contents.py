@@ -115,9 +115,15 @@ class Content:
     def bundle(self, id: str | None) -> Bundle:
         """Return a bundle, the active one for None; raises NotFound."""
         bundle = self.active if id is None else self.bundles.get(id)
+        if bundle is None and id:
+            raise NotFound("There is no such bundle.")
         if bundle is None:
-            raise NotFound("There is no such bundle." if id else "Nothing is deployed here yet.")
+            raise NotFound(self.cause(self.newest) or "Nothing is deployed here yet.")
         return bundle
+
+    def cause(self, bundle: Bundle | None) -> str:
+        """Say why a bundle does not run, and where its log is; empty if it did not fail."""
+        return f"{self.explain(bundle)} Its log: {self.log}" if bundle and bundle.failure else ""
 
     def activate(self, bundle: Bundle, asked: int) -> bool:
         """Show a bundle to visitors. The others answer the requests in progress, and stop.
@@ -170,6 +176,8 @@ class Content:
         crashes.
         """
         bundle = self.bundle(bundle_id)
+        if bundle.environment is None:
+            raise NotFound(self.cause(bundle) or "The bundle is not built yet.")
         try:
             with bundle.pool.connected() as connection:
                 bundle.failure = ""
@@ -350,8 +358,7 @@ class Contents:
             self._builds.discard(threading.current_thread())
 
     def _start(self, content: Content, bundle: Bundle) -> App:
-        if bundle.environment is None:
-            raise NotFound("The bundle is not built yet.")
+        assert bundle.environment  # see Content.connected
         python = bundle.environment.python
         job = content.start_job(PROCESS, bundle)
         given = {

@@ -34,11 +34,13 @@ def server(environments):
 
 
 @pytest.fixture(scope="module")
-def rsconnect(server):
+def rsconnect(server, api):
     """The client in a home of its own, which knows the server as `local`."""
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
         yield client
+    for content in api.get("content").json():
+        api.delete(f"content/{content['guid']}")
 
 
 @pytest.fixture(scope="module")

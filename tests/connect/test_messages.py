@@ -132,6 +132,23 @@ def test_wrong_key_is_told_in_the_words_of_the_page(server, tmp_path):
     assert "`unset CONNECT_API_KEY`" in PAGE
 
 
+@pytest.mark.parametrize("requirements", ["no-such-package-0q", ""], ids=["build", "start"])
+def test_url_of_content_that_never_ran_tells_the_last_failure(api, owner, content, requirements):
+    """And the URL of the log, which the page promises."""
+    url, log = content["content_url"], "/connect/apps/" + content["guid"] + "/logs"
+    assert owner.get(url).text == "Nothing is deployed here yet.\n"
+    bundle = make_bundle({"requirements.txt": requirements, "app.py": "import gone_0q"})
+    number, _ = deploy_bundle(api, content, bundle, activate=False)
+    draft = owner.get(f"{url}_bundle{number}/")
+    for answer in (draft, owner.get(url)):
+        assert "0q" in answer.text and answer.text.endswith(f"{log}\n"), answer.text
+    assert (draft.status_code, owner.get(url).status_code) == (
+        502 if not requirements else 404,
+        404,
+    )
+    assert "open the content's URL: it shows the cause, and the URL of the log" in PAGE
+
+
 def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, api, tmp_path):
     command = ("deploy", "api", "-n", "local", "-e", "app:app", write_app(tmp_path / "gone-0q"))
     rsconnect.run(*command)
