@@ -98,7 +98,7 @@ class Proxy:
             answer = stack.enter_context(connection.getresponse())
             start_response(f"{answer.status} {answer.reason}", headers_for_visitor(answer, mount))
             close = stack.pop_all().close
-        return ClosingIterator(body_of(answer), close)
+        return ClosingIterator(body_of(answer, close), close)
 
     def _signed_in(self, environ: Environ) -> User | None:
         """Return the user of the session, None without one."""
@@ -237,10 +237,12 @@ def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers
     return headers
 
 
-def body_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+def body_of(answer: http.client.HTTPResponse, close: Callable[[], None]) -> Iterator[bytes]:
     """Yield the body as it comes, which `read` does not."""
     try:
         while chunk := answer.read1(CHUNK):
+            if answer.length == 0:
+                close()  # so that the visitor who has all of it finds the process free
             yield chunk
         if answer.length:
             raise http.client.IncompleteRead(b"", answer.length)

@@ -293,17 +293,35 @@ def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
     assert "SyntaxError: invalid syntax (app.py, line 1)" in owner.get(content["content_url"]).text
 
 
+TCP = "('127.0.0.1', 0)"
 SERVING = {
     "flask": "from flask import Flask\napp = Flask(__name__)\napp.run(port=0)\n",
+    # It serves in another process.
     "flask debug": "from flask import Flask\napp = Flask(__name__)\napp.run(port=0, debug=True)\n",
     "waitress": "import waitress\ndef app(e, s): pass\nwaitress.serve(app, port=0)\n",
+    "wsgiref": "from wsgiref.simple_server import make_server\ndef app(e, s): pass\n"
+    "make_server('127.0.0.1', 0, app).serve_forever()\n",
+    "socketserver": f"import socketserver\n\nsocketserver.TCPServer({TCP}, None).serve_forever()",
+    "http.server": "from http.server import *\n\n"
+    f"HTTPServer({TCP}, BaseHTTPRequestHandler).handle_request()",
+    "C": f"import select, socket\nserver = socket.create_server({TCP})\nselect.select([], [], [])",
 }
 
 
 @pytest.mark.parametrize("source", SERVING.values(), ids=SERVING)
 def test_app_that_serves_itself_is_told_so_at_once(reason, source):
-    told = "it serves itself (app.py, line 3). Put that call below `if __name__ == '__main__':`"
-    assert reason(source) == told
+    serves = "it serves itself (app.py, line 3). Put that call below `if __name__ == '__main__':`"
+    assert reason(source, start_seconds=6) == serves
+
+
+def test_second_port_that_a_thread_serves_is_none_of_the_apps(start):
+    """As prometheus_client.start_http_server does, and the rest of the import takes long."""
+    source = """import socket, threading
+server = socket.create_server(('127.0.0.1', 0))
+threading.Thread(target=lambda: [server.accept() for _ in range(9)], daemon=True).start()
+threading.Event().wait(1)
+def app(environ, start_response): pass"""
+    assert start(source, start_seconds=6)[0].connect()
 
 
 def test_import_that_hangs_says_where(start):
@@ -312,6 +330,65 @@ def test_import_that_hangs_says_where(start):
         process.connect()
     log = "\n".join(text for _, _, text in job.entries)
     assert re.search(r'File "[^"]*app.py", line 4 in <module>', log)
+
+
+ECHO_PID = """
+import os, signal, socket, sys
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/do":
+        do()
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+# What it does at its import, and in a view.
+DOINGS = {
+    "default time-out": ("socket.setdefaulttimeout(0.001)", "pass"),
+    "child that ends": ("", "os.fork() or os._exit(3)"),
+    "child that exits": ("", "os.fork() or sys.exit(3)"),
+    "child that fails": ("", "os.fork() or 1 / 0"),
+    "child of multiprocessing": (
+        "import multiprocessing",
+        "multiprocessing.get_context('fork').Process(target=print).start()",
+    ),
+    "closed stderr": ("sys.stderr.close()", "sys.stdout.close()"),
+    "no stderr": ("sys.stderr = sys.stdout = None", "print(1)"),
+    "closed standard files": ("os.closerange(0, 3)", "os.closerange(0, 3)"),
+    "closed other files": ("os.closerange(3, 1024)", "pass"),
+    "another directory": ("os.chdir('/')", "os.umask(0o777)"),
+    "ignored signals": (
+        "for number in (1, 2, 15, 17): signal.signal(number, signal.SIG_IGN)",
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+    ),
+    "no recursion": ("", "sys.setrecursionlimit(60)"),
+    "logging": ("import logging.config; logging.config.dictConfig({'version': 1})", "pass"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the numbers of signals, and fork")
+@pytest.mark.parametrize(("at_import", "in_view"), DOINGS.values(), ids=DOINGS)
+def test_app_goes_on_whatever_it_does_to_itself(start, at_import, in_view):
+    process, _ = start(f"{ECHO_PID}{at_import}\ndef do(): {in_view}")
+    pids = set()
+    for path in ("/", "/do", "/", "/"):
+        connection = process.connect()
+        connection.request("GET", path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        pids.add((response.status, response.read()))
+        connection.close()
+    assert len(pids) == 1 and process.alive, pids
+
+
+def test_log_has_the_traceback_whatever_stderr_is(start):
+    source = "import sys\nsys.stderr.close()\ndef app(environ, start_response): 1 / 0"
+    process, job = start(source)
+    connection = process.connect()
+    connection.request("GET", "/", headers={"Connection": "close"})
+    assert connection.getresponse().status == 500
+    process.stop()
+    process.wait_if_ending()
+    lines = [text for _, source, text in job.entries if source == "stderr"]
+    assert lines[0].startswith("Traceback") and lines[1].endswith('app.py", line 3, in app')
+    assert lines[-1] == "ZeroDivisionError: division by zero"
 
 
 CANNOT_RUN = {

@@ -195,7 +195,7 @@ def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tm
     assert waiting.getresponse().status == 502
 
 
-def test_process_that_hangs_gets_no_more_requests(owner, own_echo, pids, send, tmp_path):
+def test_process_that_hangs_gets_no_more_requests(server, owner, own_echo, pids, send, tmp_path):
     """While there is another one, also when its visitor has left."""
     running = pids()
     os.mkfifo(tmp_path / "held")
@@ -204,6 +204,7 @@ def test_process_that_hangs_gets_no_more_requests(owner, own_echo, pids, send, t
         connection.close()
         others = [ask_echo(owner, own_echo)["pid"] for _ in running[1:] * 2]
         assert sorted(others) == sorted(running[1:] * 2)
+    await_requests(server, own_echo, 0)
     assert sorted(pids()) == sorted(running)
 
 

@@ -12,8 +12,10 @@ Standard library of Python 3.8 and later only, and little of it: a module import
 waitress, hides one of the same name in the bundle.
 """
 
+import _thread
 import contextlib
 import faulthandler
+import gc
 import importlib.util
 import io
 import logging
@@ -51,8 +53,6 @@ HOP_BY_HOP = re.compile(
     "connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade", re.I
 )
 END_SECONDS = 2  # for threads that still run, and atexit
-LOOK_SECONDS = 0.25  # between two looks whether an import serves
-SERVING_SECONDS = 2  # at one line of the app, while a port listens
 BUNDLE = os.getcwd()  # the app may change it
 # For tracebacks and the app's log: an app may close or replace sys.stderr.
 ERRORS = io.TextIOWrapper(
@@ -123,8 +123,9 @@ class ServingWatch:
     server is written in C or runs in another process: then it serves if the import stays at a line.
     """
 
-    def __init__(self, fail):
-        """fail: gets the reason, and ends the process."""
+    def __init__(self, seconds, fail):
+        """seconds: for the import; fail: gets the reason, and ends the process."""
+        self._look, self._stay = seconds / 240, seconds / 30
         self._fail_with = fail
         self._main, self._pid = threading.get_ident(), os.getpid()
         self._in_threads = set()  # the ports that other threads serve
@@ -136,7 +137,8 @@ class ServingWatch:
 
     def __enter__(self):
         self._socket.accept = lambda listener: self._accepted(listener) or self._accept(listener)
-        threading.Thread(target=self._watch, daemon=True).start()
+        # Not one of `threading`: gevent patches that only while no other thread runs.
+        _thread.start_new_thread(self._watch, ())
 
     def __exit__(self, *exception):
         with self._lock:
@@ -147,22 +149,34 @@ class ServingWatch:
         """Note who accepts at a port; not in a child, which may be a server."""
         if listener.family != socket.AF_UNIX and os.getpid() == self._pid:
             if threading.get_ident() == self._main:
-                self._fail(sys._getframe())
+                self._fail(self._place())
             self._in_threads.add((listener.family, listener.getsockname()))
 
     def _watch(self):
         place, since = None, 0.0
         while not self._over:
-            self._sleep(LOOK_SECONDS)
-            frame = sys._current_frames().get(self._main)
-            if place_of(frame) != place:
-                place, since = place_of(frame), time.monotonic()
+            self._sleep(self._look)
+            if self._place() != place:
+                place, since = self._place(), time.monotonic()
             for family, address in self._listening() - self._in_threads:
                 with contextlib.suppress(OSError), self._socket(family) as visitor:
-                    visitor.settimeout(LOOK_SECONDS)
+                    visitor.settimeout(self._look)
                     visitor.connect(address)
-                if time.monotonic() - since > SERVING_SECONDS:
-                    self._fail(frame)
+                if time.monotonic() - since > self._stay:
+                    self._fail(place)
+
+    def _place(self):
+        """Return where the import is, also one that waits in a greenlet of gevent."""
+        frames = [sys._current_frames().get(self._main)]
+        if "greenlet" in sys.modules:
+            kind = sys.modules["greenlet"].greenlet
+            frames += [each.gr_frame for each in gc.get_objects() if isinstance(each, kind)]
+        places = [
+            place_in_bundle(each.f_code.co_filename, line)
+            for frame in filter(None, frames)
+            for each, line in traceback.walk_stack(frame)
+        ]
+        return next(filter(None, places), "")
 
     def _listening(self):
         """Return the families and addresses of the ports at which this process listens."""
@@ -178,21 +192,12 @@ class ServingWatch:
                             found.add((copy.family, copy.getsockname()))
         return found
 
-    def _fail(self, frame):
+    def _fail(self, place):
         with self._lock:
             if not self._over:
                 self._fail_with(
-                    f"it serves itself{place_of(frame)}. "
-                    "Put that call below `if __name__ == '__main__':`"
+                    f"it serves itself{place}. Put that call below `if __name__ == '__main__':`"
                 )
-
-
-def place_of(frame):
-    """Return the innermost place in the bundle of a call; empty without one."""
-    places = (
-        place_in_bundle(f.f_code.co_filename, line) for f, line in traceback.walk_stack(frame)
-    )
-    return next(filter(None, places), "")
 
 
 def place_in_bundle(file, line):
@@ -434,7 +439,7 @@ def main():
     # It ends the process, too, and says where the import hangs.
     faulthandler.dump_traceback_later(float(seconds), exit=True, file=2)
     try:
-        with ServingWatch(fail):
+        with ServingWatch(float(seconds), fail):
             app = load(entrypoint)
     except BaseException as error:
         tell(f"failed {reason_of(error)}")
