@@ -15,8 +15,6 @@ from shared.harness.client import private_client
 from shared.harness.curl import curl
 from shared.harness.readme import DEPLOYING, README, commands
 
-KEY = "Authorization: Key {}"
-
 
 @pytest.fixture
 def real(place, server):
@@ -48,12 +46,16 @@ def test_python_sends_a_key(real):
 
 @pytest.mark.of("restx")
 def test_ci_deploys_with_requests_or_the_client(example, server, tmp_path):
-    deploy, create, archive, upload, build, wait = commands("From other CI", DEPLOYING)
+    deploy, *variables, create, archive, upload, build, wait = commands("From other CI", DEPLOYING)
+    environment = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.key}
     name = f"ci-{uuid.uuid4().hex[:8]}"  # others may use the server, too
-    names = {"my-api": name, "$API": f"{server.url}/__api__/v1", "$KEY": KEY.format(server.key)}
+    names = {"my-api": name, **{f"${name}": value for name, value in environment.items()}}
 
     def here(command):
         return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], command)
+
+    for variable, _, value in (line.partition("=") for line in variables):
+        names[f"${variable}"] = here(value.strip('"'))
 
     def answer(command):
         return json.loads(curl(here(command), tmp_path))
@@ -70,10 +72,9 @@ def test_ci_deploys_with_requests_or_the_client(example, server, tmp_path):
             pass
         assert task["code"] == 0, task
         assert [item["guid"] for item in answer(found)] == [guid]
-        variables = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.key}
         _, *words, manifest = here(deploy).split()
         with private_client() as client:
-            client.run(*words, str(tmp_path / manifest), **variables)
+            client.run(*words, str(tmp_path / manifest), **environment)
         url = f"{server.url}/content/{guid}{example.list_url}"
         assert httpx.get(url, headers=server.headers, timeout=60).json() == contract.greetings()
         (restart,) = commands("Restart it", DEPLOYING)
