@@ -9,8 +9,8 @@ import pytest
 
 from shared.catalogue import EXAMPLES
 from shared.harness.readme import README
-from shared.harness.recipes import apply, edit, recipes_for
-from shared.harness.thread import load, serving
+from shared.harness.recipes import Recipe, RecipeError, apply, edit, recipes_for
+from shared.harness.thread import CannotImport, load, serving
 
 RECIPES = [recipe for example in EXAMPLES for recipe in recipes_for(example).values()]
 
@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The recipes of one example, or of all those that need more packages.
 
     pandas takes a second to import and longer to install, so the environments of the examples,
-    of which there are many, are without it; `recipes` and `py311-recipes` and so on have it.
+    of which there are many, are without it; `recipes` has it.
     """
     if "recipe" in metafunc.fixturenames:
         wanted = metafunc.config.option.example
@@ -38,6 +38,27 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
         monkeypatch.setenv(name, own)
     with serving(load(copy)) as port:
         recipe.check(f"http://127.0.0.1:{port}", copy)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_variable_that_is_missing_or_empty_is_named(recipe, tmp_path, monkeypatch, value):
+    copy = shutil.copytree(recipe.example.path, tmp_path / "copy")
+    variables = apply([recipe], copy)
+    for name in variables:
+        monkeypatch.setenv(name, str(tmp_path / "data"))
+    for name in variables:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "") if value == "" else patch.delenv(name)
+            with pytest.raises(CannotImport, match=f"{name} is not set. Run export {name}="):
+                load(copy)
+
+
+def test_each_command_of_a_recipe_is_compared(example, tmp_path):
+    url = f"http://127.0.0.1:5000{example.list_url}"
+    requests = [(f"curl {url}", "[...]\n"), (f"curl {url}?second", "nothing\n")]
+    recipe = Recipe(example, example.readme, "Title", [], {}, [], requests=requests)
+    with serving(load(example.path)) as port, pytest.raises(RecipeError, match="second"):
+        recipe.check(f"http://127.0.0.1:{port}", tmp_path)
 
 
 def test_recipe_that_does_not_fit_says_where():

@@ -1,6 +1,8 @@
 """The recipes of the pages: what to change in a copy of an example, and what it then answers."""
 
+import ast
 import doctest
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -13,13 +15,15 @@ from shared.harness.curl import CurlError, curl
 SHARED = ROOT / "RECIPES.md"
 CHAPTERS = ("Call", "Make it yours")  # of an example's README; all of RECIPES.md
 SECTION = re.compile(r"^(#{2,3}) (.+)\n", re.MULTILINE)
-BLOCK = re.compile(r"^([^\n]*)\n+```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMES = re.compile(r"In (?!place of)(.+?)(?:, (?=at the end of|before|in place of|as )|:$)")
+BLOCK = re.compile(r"^([^\n]*)\n+```(python|console|csv)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMES = re.compile(
+    r"In (?!place of)(all but )?(.+?)(?:, (?=at the end of|before|in place of|as )|:$)"
+)
 PLACES = "at the end of|before|in place of the docstring of|in place of|as"
 PLACE = re.compile(rf"(?i:({PLACES})) `(.+)`:$")
 AFTER = re.compile(r"^After \[(.+?)\]\(", re.MULTILINE)
 NEEDS = re.compile(r"[Ii]t needs `(.+?)`")
-VARIABLE = re.compile(r"-E (\w+)=([^\s`]+)")
+VARIABLE = re.compile(r"-E (\w+)=([\w/.-]*\w)")
 GREETINGS = re.compile(r"http://127\.0\.0\.1:5000/greetings/([^\s'\"?/]*)")
 # What a page shows of an answer may leave out parts with `...`.
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -87,6 +91,8 @@ def apply(recipes: Iterable[Recipe], copy: Path) -> dict[str, str]:
 
 def edit(text: str, how: str, where: str, code: str) -> str:
     """Return the text of app.py with code added; raises ValueError without the place for it."""
+    if how in ("at the end of", "before"):
+        text, code = with_imports(text, code)
     if where == "app.py":
         return f"{text}\n\n{code}"
     if text.count(where) != 1:
@@ -100,12 +106,33 @@ def edit(text: str, how: str, where: str, code: str) -> str:
         if not docstring:
             raise ValueError(f"{where!r} has no docstring.")
         return f"{text[: end + 1]}{code}{text[docstring.end() :]}"
+    if how == "in place of" and code.count("\n") > 1:
+        first, last = text.rindex("\n", 0, start), text.index("\n", end)
+        return f"{text[: first + 1]}{code}{text[last + 1 :]}"
     if how == "in place of":
         return f"{text[:start]}{code.strip()}{text[end:]}"
     # A block ends where the next line that is not indented starts.
     after = re.compile(r"^\S", re.MULTILINE).search(text, end)
     end = after.start() if after else len(text)
     return f"{text[:end].rstrip()}\n\n{code}\n\n{text[end:]}"
+
+
+def with_imports(text: str, code: str) -> tuple[str, str]:
+    """Return the text of app.py with the imports that code starts with, and the rest of the code.
+
+    They go below the last import of app.py, as RECIPES.md asks of its readers. Code that is
+    indented, such as a method, stays whole.
+    """
+    if not code.startswith(("import ", "from ")):
+        return text, code
+    imports = (ast.Import, ast.ImportFrom)
+    *_, last = itertools.takewhile(lambda node: isinstance(node, imports), ast.parse(code).body)
+    lines = code.splitlines(keepends=True)
+    first = [line for line in lines[: last.end_lineno] if line.strip() and line not in text]
+    *_, above = (node for node in ast.parse(text).body if isinstance(node, imports))
+    kept = text.splitlines(keepends=True)
+    kept[above.end_lineno : above.end_lineno] = first
+    return "".join(kept), "".join(lines[last.end_lineno :]).lstrip("\n")
 
 
 def agree(shown: str, answered: str) -> bool:
@@ -148,11 +175,11 @@ def read(example: Example, page: Path, title: str, text: str, after: list[Recipe
     recipe = Recipe(example, page, title, NEEDS.findall(text), variables, after)
     others = False  # whether there is code for other examples
     for before, language, code in BLOCK.findall(text):
-        if names := NAMES.match(before):
-            wanted = re.split(r", | and ", names[1])
-            if unknown := set(wanted) - {e.name for e in EXAMPLES}:
+        if match := NAMES.match(before):
+            names = re.split(r", | and ", match[2])
+            if unknown := set(names) - {e.name for e in EXAMPLES}:
                 raise RecipeError(f"{page.name}, {title}: no example is named {unknown}")
-            if example.name not in wanted:
+            if (example.name in names) == bool(match[1]):
                 others = others or language == "python"
                 continue
         if language == "console":

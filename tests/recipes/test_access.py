@@ -1,5 +1,7 @@
 """Whom a copy lets in: by a key, by a group, from another site, with a session."""
 
+import re
+
 import pytest
 from werkzeug.test import Client
 
@@ -9,27 +11,49 @@ from shared.harness.thread import load
 KEY = "Ask for a key"
 
 
-@pytest.mark.having("spec_url")
-@pytest.mark.parametrize("key", ["a-long-random-text", ""])
-def test_only_the_right_key_opens(cook, key):
+@pytest.mark.parametrize("key", ["a-long-random-text", "schlüssel"])
+def test_only_the_right_key_opens(cook, example, key):
     client = cook(KEY, GREETINGS_KEY=key)
-    headers = [{"X-API-Key": text} for text in ("", "A-LONG-RANDOM-TEXT", "clé")]
-    for sent in [*headers, {}, {"Authorization": "Key a-long-random-text"}]:
-        answer = client.get("/locked", headers=sent)
-        assert (answer.status_code, list(answer.json)) == (401, ["message"]), sent
+
+    def ask(text, **headers):
+        # curl sends UTF-8, which WSGI decodes as Latin-1.
+        headers = {"X-API-Key": text.encode().decode("latin-1")} | headers
+        return client.get(example.list_url, headers=headers)
+
+    for text in ("", "A-LONG-RANDOM-TEXT", "clé", f"{key}x", key[1:]):
+        answer = ask(text, Authorization=f"Key {key}")
+        assert (answer.status_code, list(answer.json)) == (401, ["message"]), text
         assert "WWW-Authenticate" not in answer.headers  # a browser would ask for a password
-    right = client.get("/locked", headers={"X-API-Key": "a-long-random-text"})
-    assert right.status_code == (200 if key else 401)
+    assert ask(key).json == contract.greetings()
+
+
+def test_key_locks_all_and_lets_a_page_of_another_site_ask(cook, example):
+    client = cook(KEY, "Answer pages of other sites (CORS)")
+    urls = [example.list_url, example.item_url, example.spec_url, *example.console_urls]
+    for url in filter(None, [*urls, "/no/such/page", f"{example.list_url}/"]):
+        url = url.format(lang="en")
+        for headers in ({}, {"Accept": "text/html"}):
+            assert client.get(url, headers=headers).status_code == 401, url
+        assert client.post(url).status_code == 401, url
+    preflight = {"Access-Control-Request-Method": "GET", "Origin": "https://www.example.com"}
+    assert client.options(example.list_url, headers=preflight).status_code == 200
 
 
 @pytest.mark.having("spec_url")
-def test_console_sends_the_key_with_the_locked_operation(cook, example):
+def test_console_is_open_and_sends_the_key(cook, example):
     """flask-restplus#495, #501; flasgger#624, #84, #47."""
-    spec = cook(KEY).get(example.spec_url).json
+    client = cook(KEY, code='\nLOCKED = ("/greetings/",)\n')
+    page = client.get(*example.console_urls)
+    links = re.findall(r'(?:src|href)="([^"]+\.(?:js|css))"', page.text)
+    assert links
+    for url in (*example.console_urls, *links):
+        with client.get(url) as answer:
+            assert answer.status_code == 200, url
+    spec = client.get(example.spec_url).json
     header = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-    assert spec["securityDefinitions"] == {"key": header}
-    assert spec["paths"]["/locked"]["get"]["security"] == [{"key": []}]
-    assert "security" not in spec["paths"][example.list_url]["get"]
+    assert (spec["securityDefinitions"], spec["security"]) == ({"key": header}, [{"key": []}])
+    for url in (example.list_url, f"{example.list_url}/en", example.item_url.format(lang="en")):
+        assert client.get(url, follow_redirects=True).status_code == 401, url
 
 
 @pytest.mark.of("credentials")
