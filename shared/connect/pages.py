@@ -14,13 +14,16 @@ from flask import (
 from .contents import Content
 from .current import contents, users
 from .errors import PLAIN
-from .jobs import BUILD, Job, timestamp
+from .jobs import BUILD, Entry, Job, timestamp
+from .users import User
 
 # The page needs its own style only, so nothing else may run or load.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+LOG_SIZE, LINE_SIZE = 2**18, 64  # characters of a page of logs, and of a line without its text
 Links = dict[str, list[tuple[str, str]]]  # of a content's title: labels and paths
 
 blueprint = Blueprint("pages", __name__)
@@ -52,7 +55,7 @@ def index():
         next=wanted,
         wanted=found and found[0],
     )
-    return page, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+    return page, HEADERS
 
 
 @blueprint.post("/sign-in")
@@ -80,19 +83,53 @@ def ping():
 
 @blueprint.get("/connect/apps/<guid>/logs")
 def logs(guid):
-    text = "\n".join(map(log_of, contents.get(guid).jobs[::-1]))
+    content = contents.get(guid)
+    jobs = last_lines(content.jobs)
+    if "text/html" in request.headers.get("Accept", ""):
+        title = content.title or content.name
+        page = render_template("log.html", title=title, guid=guid, jobs=jobs, url=contents.url)
+        return page, HEADERS
+    text = "\n".join(
+        "\n".join([heading, "=" * len(heading), *map(line_of, lines), ""])
+        for heading, lines in jobs
+    )
     return Response(text, headers=PLAIN)
+
+
+def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
+    """The last lines of the jobs, the newest at the end, each job below what became of it.
+
+    All together they have LOG_SIZE characters; the API gives all lines.
+    """
+    found: list[tuple[str, list[Entry]]] = []
+    left = LOG_SIZE
+    for job in jobs[::-1]:
+        if left < 0:
+            break
+        lines: list[Entry] = []
+        for entry in reversed(job.entries):
+            left -= len(entry.text) + LINE_SIZE
+            if left < 0:
+                lines.append(Entry(entry.time, "lost", "... older lines: GET v1/content/GUID/jobs"))
+                break
+            lines.append(entry)
+        kind = "Build" if job.tag == BUILD else f"Process {job.pid or ''}".rstrip()
+        heading = f"{kind} of bundle {job.bundle_id} {job.ending or 'is running'}"
+        found.append((heading, lines[::-1]))
+    return found[::-1]
+
+
+def line_of(entry: Entry) -> str:
+    """A line of a log as text, with its time and its stream."""
+    return f"{timestamp(entry.time)} {entry.source}: {entry.text}"
 
 
 def visitors_of(content: Content) -> str:
     """Who may see a content, in words."""
-    words = {"all": "everybody", "logged_in": "all users"}
-    return words.get(content.access_type, f"{content.owner.name} only")
-
-
-def log_of(job: Job) -> str:
-    """The log of a job as text, below a line that says what became of it."""
-    kind = "Build" if job.tag == BUILD else f"Process {job.pid or ''}".rstrip()
-    title = f"{kind} of bundle {job.bundle_id} {job.ending or 'is running'}"
-    lines = [f"{timestamp(time)} {source}: {text}" for time, source, text in job.entries]
-    return "\n".join([title, "=" * len(title), *lines, ""])
+    if content.access_type != "acl":
+        return {"all": "everybody", "logged_in": "all users"}[content.access_type]
+    names = [
+        principal.name if isinstance(principal, User) else f"group {principal.name}"
+        for principal in (each.principal for each in list(content.permissions.values()))
+    ]
+    return ", ".join([content.owner.name, *names]) if names else f"{content.owner.name} only"

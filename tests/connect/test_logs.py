@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from shared.connect import contents, jobs
-from tests.connect.support import deploy_bundle, make_bundle, read_log
+from shared.connect.jobs import PROCESS, Job
+from tests.connect.support import PAGE, deploy_bundle, make_bundle, read_log
 
 NOISY = """\
 import sys
@@ -39,13 +40,39 @@ def test_lines_of_a_process_have_their_stream(logged):
     assert all(process.started <= time for time, _, _ in process.entries)
 
 
-def test_log_has_the_newest_job_first_and_each_line_with_its_time(owner, content, logged):
+def test_log_has_the_newest_line_at_the_end_and_each_with_its_time(owner, content, logged):
     log = read_log(owner, content)
     assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ stderr: complained$", log, re.MULTILINE)
     bundle, pid = logged[1].bundle_id, logged[1].pid
-    titles = (f"Process {pid} of bundle {bundle} is running", f"Build of bundle {bundle} ended")
-    places = [log.index(text) for text in (titles[0], "imported", "no greeting", titles[1])]
+    titles = (f"Build of bundle {bundle} ended", f"Process {pid} of bundle {bundle} is running")
+    places = [log.index(text) for text in (*titles, "imported", "no greeting")]
     assert places == sorted(places) and places[0] == 0
+
+
+def test_log_is_a_page_for_a_browser(owner, content, logged):
+    url = f"/connect/apps/{content['guid']}/logs"
+    page = owner.get(url, headers=PAGE)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert (
+        page.headers["Content-Security-Policy"] == owner.get("/").headers["Content-Security-Policy"]
+    )
+    places = [page.text.index(text) for text in ("<h2>Build", "<h2>Process", 'id="end"')]
+    assert places == sorted(places)
+    assert '<span class="stderr">LookupError: no greeting</span>' in page.text
+
+
+@pytest.mark.parametrize("headers", [{}, PAGE], ids=["text", "page"])
+def test_page_of_logs_is_bounded(server, owner, content, headers):
+    """However many processes have printed much: anybody may open it."""
+    jobs = server.contents.get(content["guid"]).jobs
+    for number in range(20):
+        job = Job(PROCESS, "1")
+        for _ in range(10):
+            job.add(f"{number} " + "x" * 50_000)
+        job.end(0)
+        jobs.append(job)
+    log = owner.get(f"/connect/apps/{content['guid']}/logs", headers=headers).text
+    assert "19 xxx" in log and "older lines" in log and len(log) < 2**19
 
 
 @pytest.mark.parametrize(
@@ -60,7 +87,7 @@ def test_log_says_how_a_process_ended(api, owner, content, code, ending):
     bundle, _ = deploy_bundle(api, content, make_bundle({"app.py": code}))
     assert owner.get(content["content_url"]).status_code == 502
     title = f"Process of bundle {bundle} {ending}\n"
-    assert read_log(owner, content, title).startswith(title)
+    assert f"\n{title}=" in read_log(owner, content, title)
 
 
 def test_log_that_grows_loses_its_oldest_lines_and_says_so():

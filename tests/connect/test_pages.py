@@ -8,7 +8,7 @@ import pytest
 
 from shared.catalogue import ROOT
 from shared.harness.readme import commands
-from tests.connect.support import ask_echo, deploy_bundle, make_bundle, write_app
+from tests.connect.support import PAGE, ask_echo, deploy_bundle, make_bundle, write_app
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def test_card_says_who_may_see_it(api, own_echo, card, access, words):
     assert f"<dd>{words}</dd>" in card()
 
 
+def test_card_names_those_who_were_let_in(server, api, own_echo, card):
+    url = f"content/{own_echo['guid']}/permissions"
+    for kind, named in (("user", server.users.by_name), ("group", server.users.groups)):
+        guid = named["josé" if kind == "user" else "lecteurs"].guid
+        api.post(url, json={"principal_guid": guid, "principal_type": kind, "role": "viewer"})
+    assert "<dd>admin, josé, group lecteurs</dd>" in card()
+
+
 def test_card_says_what_failed(stranger, api, content):
     bundle = make_bundle({"requirements.txt": "no-such-package-0q"})
     _, task = deploy_bundle(api, content, bundle)
@@ -68,17 +76,19 @@ def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     assert f"Direct content URL: {server.url}/content/" in printed
 
 
-def test_what_an_app_prints_is_no_page(api, owner, stranger, content):
+def test_what_an_app_prints_runs_nowhere(api, owner, stranger, content):
     """The log, and the reason that the app raises."""
     app = "raise RuntimeError('<script>alert(1)</script>')\n"
     deploy_bundle(api, content, make_bundle({"app.py": app}))
     reason = owner.get(content["content_url"])
-    log = stranger.get(f"/connect/apps/{content['guid']}/logs")
-    assert (reason.status_code, log.status_code) == (502, 200)
+    url = f"/connect/apps/{content['guid']}/logs"
+    log, page = stranger.get(url), stranger.get(url, headers=PAGE)
+    assert (reason.status_code, log.status_code, page.status_code) == (502, 200, 200)
     for answer in (reason, log):
         assert "<script>" in answer.text
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "&lt;script&gt;" in page.text and "<script>" not in page.text
 
 
 def test_dashboard_names_the_log_to_programs(server, stranger, content):
