@@ -171,6 +171,8 @@ def test_server_settings_refuse_a_wrong_key_and_want_none(stranger):
 def test_unknown_operation_needs_no_key(stranger):
     assert problem(stranger.get("/__api__/v1/nothing")) == (404, 2)
     assert problem(stranger.get("/__api__/v1/tags")) == (401, 24)
+    # rsconnect bootstrap, which has none
+    assert problem(stranger.post("/__api__/v1/experimental/bootstrap")) == (501, 1)
     assert stranger.get("/__ping__").status_code == 200  # posit-dev/with-connect
 
 
