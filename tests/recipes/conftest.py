@@ -1,6 +1,7 @@
 """What all tests of recipes share: copies of an example that have some of them."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from werkzeug.test import Client
@@ -13,7 +14,7 @@ from shared.harness.thread import MOUNTS, load
 def cook(example, tmp_path_factory):
     """A function that applies recipes to a new copy, adds code to it, and returns a client.
 
-    The client's `copy` is the directory. A variable with a path leads to `data` beside it.
+    The client's `copy` is the directory. A path in a variable leads beside it.
     """
 
     def cook(*titles, code="", **variables):
@@ -21,7 +22,7 @@ def cook(example, tmp_path_factory):
         recipes = recipes_for(example)
         variables = apply([recipes[title] for title in titles], copy) | variables
         for name, value in variables.items():
-            patch.setenv(name, str(copy.parent / "data") if value.startswith("/") else value)
+            patch.setenv(name, str(copy.parent / Path(value).name) if "/" in value else value)
         with (copy / "app.py").open("a", encoding="utf-8") as file:
             file.write(code)
         client = Client(load(copy))

@@ -10,6 +10,15 @@ DATES = "Send dates, Decimals and unescaped text"
 KINDS = """
 import datetime as dt
 import uuid
+from dataclasses import dataclass
+
+class Level(Enum):
+    HIGH = 3
+
+@dataclass
+class Person:
+    name: str
+    born: dt.date
 
 KINDS = {
     "date": dt.date(2026, 11, 26),
@@ -17,6 +26,9 @@ KINDS = {
     "decimal": Decimal("0.10000000000000000001"),
     "uuid": uuid.UUID(int=1),
     "nested": [{"deep": Decimal("1.50")}],
+    "set": {2, 1},
+    "enum": Level.HIGH,
+    "dataclass": Person("Ann", dt.date(2000, 1, 2)),
     "text": "你好",
 }
 """
@@ -49,6 +61,9 @@ def test_dates_and_decimals_are_text_in_iso_8601(cook, example):
         "decimal": "0.10000000000000000001",
         "uuid": "00000000-0000-0000-0000-000000000001",
         "nested": [{"deep": "1.50"}],
+        "set": [1, 2],
+        "enum": 3,
+        "dataclass": {"name": "Ann", "born": "2000-01-02"},
         "text": "你好",
     }
     assert "你好" in answer.text
@@ -97,17 +112,32 @@ def test_page_and_console_stay_below_the_mount(cook, mounts):  # flask-restx#452
 
 
 @pytest.mark.of("flasgger")
-def test_openapi_3_names_the_mount_as_server(cook, example, mounts):  # flasgger#366
-    client = cook("Describe it in OpenAPI 3")
+@pytest.mark.parametrize("turn", [1, -1], ids=["first", "last"])
+def test_openapi_3_has_what_other_recipes_add(cook, example, mounts, turn):
+    """flasgger#366, #608, #267, #321, #374"""
+    titles = ["Describe it in OpenAPI 3", "Change and delete a greeting", "Take and send files"]
+    titles += ["Ask for a key", "Search, and answer in pages", "Serve a table of your own"]
+    client = cook(*titles[::turn], code='\nLOCKED = ("/nothing",)\n')
     for mount in mounts:
         spec = client.get(example.spec_url, environ_overrides=mount).json
         assert spec["servers"] == [{"url": mount["SCRIPT_NAME"]}]
-    # What OpenAPI 3 does not have.
-    text = json.dumps(spec)
-    assert not [word for word in ("basePath", "definitions", "produces") if word in text]
-    reference = {"$ref": "#/components/schemas/Greeting"}
-    answer = spec["paths"]["/greetings/{lang}/"]["get"]["responses"]["200"]
-    assert answer["content"]["application/json"]["schema"] == reference
+    # What OpenAPI 3 does not have, or has elsewhere.
+    words = ("swagger", "basePath", "definitions", "produces", "consumes", "formData", "x-nullable")
+    assert not [word for word in words if f'"{word}"' in json.dumps(spec)]
+    assert set(spec["components"]["schemas"]) == {"Greeting", "NewGreeting", "Visit"}
+    assert list(spec["components"]["securitySchemes"]) == ["key"]
+    listed, item = spec["paths"]["/greetings/"], spec["paths"]["/greetings/{lang}/"]
+    greeting = {"$ref": "#/components/schemas/Greeting"}
+    assert item["get"]["responses"]["200"]["content"]["application/json"]["schema"] == greeting
+    for operation, schema in ((listed["post"], "NewGreeting"), (item["put"], "NewGreeting")):
+        content = operation["requestBody"]["content"]["application/json"]
+        assert content["schema"] == {"$ref": f"#/components/schemas/{schema}"}
+    files = spec["paths"]["/files/"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert files["schema"]["properties"] == {"file": {"type": "string", "format": "binary"}}
+    limit = next(each for each in listed["get"]["parameters"] if each["name"] == "limit")
+    assert limit["schema"]["maximum"] == 100
+    assert client.post("/greetings/", json={"lang": "et", "text": "Tere"}).status_code == 201
+    assert client.post("/greetings/", json={}).status_code == 400
 
 
 ASK = """

@@ -20,7 +20,7 @@ def client(cook):
 
 
 def test_apps_that_start_at_once_lose_nothing(client, example, monkeypatch):
-    (client.copy.parent / "data").unlink()
+    (client.copy.parent / "greetings.sqlite").unlink()
     barrier, started, connect = threading.Barrier(4, timeout=60), set(), sqlite3.connect
 
     def connect_at_once(*args, **options):
@@ -80,7 +80,7 @@ def test_item_is_one_row_and_each_connection_is_closed(client, example, monkeypa
 
 def test_failed_start_leaves_a_database_that_the_next_one_fills(client, example):
     """Such as by a greeting that is no text."""
-    (client.copy.parent / "data").unlink()
+    (client.copy.parent / "greetings.sqlite").unlink()
     file = client.copy / "greetings.json"
     text = file.read_text(encoding="utf-8")
     file.write_text('{"en": "Hello", "es": {}}', encoding="utf-8")

@@ -21,6 +21,20 @@ def slash():
 @app.route("/refuse/<int:code>")
 def refuse(code):
     abort(code, f"Own text of {code}, and \\ud800.")
+
+
+class Teapot(HTTPException):
+    code = 418
+
+
+CAUSES = {"error": ValueError("No number: 5"), "object": {"limit": {1}}, "tuple": (1, None)}
+
+
+@app.route("/cause/<name>")
+def cause(name):
+    if name == "none":
+        raise Teapot
+    abort(400, CAUSES[name])
 """
 CRASH = """
 @ns.route("/crash")
@@ -60,6 +74,16 @@ def test_crash_tells_nothing_of_the_exception(errors):
         answer = errors.get("/crash/of/app", headers=headers)
         assert (answer.status_code, answer.mimetype) == (500, "application/json")
         assert "secret" not in answer.text and "RuntimeError" not in answer.text
+
+
+def test_exception_or_object_in_abort_is_a_message(errors):
+    """expects-json#23, restful#486"""
+    messages = {"error": "No number: 5", "object": {"limit": "{1}"}, "tuple": [1, None]}
+    for name, message in messages.items():
+        answer = errors.get(f"/cause/{name}")
+        assert (answer.status_code, answer.json) == (400, {"message": message})
+    answer = errors.get("/cause/none")
+    assert (answer.status_code, answer.json) == (418, {"message": "I'm a teapot"})
 
 
 def test_redirect_stays(errors):

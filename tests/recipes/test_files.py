@@ -1,7 +1,11 @@
 """What a copy that takes files keeps and sends."""
 
+import errno
+import os
+
 import httpx
 import pytest
+from werkzeug.datastructures import FileStorage
 
 from shared.harness.thread import load, serving
 
@@ -14,7 +18,7 @@ def files(cook):
     copy = cook(TITLE).copy
     base = "http://127.0.0.1:{}/files"
     with serving(load(copy)) as port, httpx.Client(base_url=base.format(port)) as client:
-        yield client, copy.parent / "data"
+        yield client, copy.parent / "files"
 
 
 def upload(client, name, content=b"Hello"):
@@ -60,6 +64,22 @@ def test_file_that_is_there_stays(files):
     (directory.parent / "secret").touch()
     for path in ("other.txt", "..%2fsecret"):
         assert client.get(path).status_code == 404, path
+
+
+def test_file_that_is_not_stored_whole_is_deleted(files, monkeypatch):
+    client, directory = files
+
+    def save(self, stored):
+        stored.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStorage, "save", save)
+        answer = upload(client, "a.txt")
+    message = {"message": "a.txt was not stored: No space left on device."}
+    assert (answer.status_code, answer.json()) == (507, message)
+    assert list(directory.iterdir()) == []
+    assert upload(client, "a.txt").status_code == 201
 
 
 @pytest.mark.having("spec_url")

@@ -1,6 +1,13 @@
 """What a copy with the recipes for input answers to bad input: a 4xx that says what is wrong."""
 
+import io
+import json
+from urllib.parse import quote
+
 import pytest
+from werkzeug.test import Client
+
+from shared.harness.thread import load
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 DATABASE = "Keep the data in a database"
@@ -134,7 +141,7 @@ def test_search_and_pages(client, example, query, langs):
     assert [item["lang"] for item in answer.json] == langs.split()
 
 
-REFUSED = ["limit=abc", "limit=", "limit=1.5", "limit=0", "limit=101", "page=0"]
+REFUSED = ["limit=abc", "limit=", "limit=1_0", "limit=0", "limit=101", "page=0"]
 REFUSED += [f"page={'9' * 5_000}"]
 
 
@@ -142,6 +149,34 @@ REFUSED += [f"page={'9' * 5_000}"]
 def test_bad_query_is_refused_by_name(client, example, query):
     name = query.partition("=")[0]
     assert name in refused(client.get(f"{example.list_url}?{query}"))
+
+
+def test_search_finds_numbers_and_keys_in_any_script(cook, example):
+    copy = cook(*INPUT).copy
+    (copy / "greetings.json").write_text('{"你好": 1.5, "ä b%": "Tere"}', encoding="utf-8")
+    client = Client(load(copy))
+    assert client.get(f"{example.list_url}?search=1.5").json == [{"lang": "你好", "text": 1.5}]
+    for lang, text in {"你好": 1.5, "ä b%": "Tere"}.items():
+        answer = client.get(example.item_url.format(lang=quote(lang)))
+        assert answer.json == {"lang": lang, "text": text}
+
+
+def test_body_over_the_limit_is_refused_whatever_else_is_there(cook, example):
+    client = cook(*INPUT, "Take and send files", "Limit the size of requests")
+    config = client.application.config
+    assert config["MAX_CONTENT_LENGTH"] > 0
+    config["MAX_CONTENT_LENGTH"] = 1000
+    item = example.item_url.format(lang="en")
+    large = {"lang": "en", "text": "x" * 2000}
+    form = {"_content_type": "application/json", "_content": json.dumps(large)}
+    answers = [client.post(example.list_url, json=large), client.put(item, json=large)]
+    answers += [client.post("/files/", data={"file": (io.BytesIO(b"x" * 2000), "a.txt")})]
+    if example.negotiates:
+        answers += [client.post(example.list_url, data=form)]
+    for answer in answers:
+        refused(answer, 413)
+    assert client.get(item).json["text"] == "Hello"
+    assert client.post(example.list_url, json=TERE).status_code == 201
 
 
 @pytest.mark.having("spec_url")

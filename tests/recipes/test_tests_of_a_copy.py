@@ -21,8 +21,9 @@ def run_tests(copy):
 
 
 def test_tests_of_a_copy_pass_with_other_data_and_names_and_leave_nothing_to_upload(cook):
-    copy = cook(TITLE).copy
-    text = json.dumps({"de-CH": "Grüezi", "en": "Hi", "100": ""})
+    copy = cook(TITLE, "Search, and answer in pages").copy
+    more = {f"lang-{number}": "Hi" for number in range(150)}
+    text = json.dumps({"de-CH": "Grüezi", "en": "Hi", "100%": "", "ä b?": 1.5, **more})
     (copy / "greetings.json").write_text(text, encoding="utf-8")
     with (copy / "app.py").open("a", encoding="utf-8") as file:
         file.write("\n\nservice = app\ndel app\n")

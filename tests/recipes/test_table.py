@@ -1,0 +1,100 @@
+"""A table of the reader's own: typed in the spec, in pages, quick with many rows."""
+
+import json
+
+import pytest
+
+from shared.harness.thread import CannotImport, load
+
+TITLE = "Serve a table of your own"
+
+
+@pytest.fixture
+def table(cook):
+    """A function that puts lines of CSV in place of the recipe's rows, and returns a client."""
+
+    def table(*lines, encoding="utf-8"):
+        client = cook(TITLE)
+        text = "\n".join(["id,day,city,visitors,rating", *lines])
+        (client.copy / "visits.csv").write_text(text, encoding=encoding)
+        client.application = load(client.copy)
+        return client
+
+    return table
+
+
+def test_what_is_missing_or_no_number_is_null(table):
+    rows = ["1,2026-11-26,NA,120.0,NaN", "2,,,,inf", "3,NaT,  Õ ,9007199254740993,1e999"]
+    client = table(*rows, encoding="utf-8-sig")
+    text = client.get("/visits/").text
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == [
+        {"id": 1, "day": "2026-11-26", "city": "NA", "visitors": 120, "rating": None},
+        {"id": 2, "day": None, "city": None, "visitors": None, "rating": None},
+        {"id": 3, "day": None, "city": "Õ", "visitors": 9007199254740993, "rating": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x,2026-11-26,Tartu,1,1", "visits.csv, line 3: "),
+        ("2,26.11.2026,Tartu,1,1", "visits.csv, line 3: "),
+        ("1,2026-11-26,Tartu,1,1", "two rows have the same id"),
+    ],
+)
+def test_bad_row_stops_the_app_at_its_start(table, row, message):
+    with pytest.raises(CannotImport, match=message):
+        table("1,2026-11-26,Tartu,1,1", row)
+
+
+def test_column_that_is_missing_is_named(cook):
+    copy = cook(TITLE).copy
+    (copy / "visits.csv").write_text("id;day;city\n1;;\n", encoding="utf-8")
+    with pytest.raises(CannotImport, match=r"visits.csv has no column id\."):
+        load(copy)
+
+
+def test_list_is_filtered_and_comes_in_pages_of_100_at_most(table):
+    client = table(*(f"{n},2026-11-26,{'Tartu' if n % 3 else 'Õru'},{n}," for n in range(1, 301)))
+    ids = {
+        "": range(1, 101),
+        "page=3": range(201, 301),
+        "page=4": [],
+        "limit=2&page=2": [3, 4],
+        "city=Õru&limit=3": [3, 6, 9],
+        "visitors=7&city=Tartu": [7],
+        "rating=&limit=1": [1],
+        "city=Tallinn": [],
+    }
+    for query, expected in ids.items():
+        answer = client.get(f"/visits/?{query}")
+        assert [row["id"] for row in answer.json] == list(expected), query
+    for query in ("limit=101", "limit=1_0", "page=0", "page=x", "visitors=x", "day=x"):
+        answer = client.get(f"/visits/?{query}")
+        assert (answer.status_code, list(answer.json)) == (400, ["message"]), query
+        assert query.partition("=")[0] in answer.json["message"]
+    assert client.get("/visits/300").json["visitors"] == 300
+    for unknown in ("301", "x", "1.5", "nan"):
+        answer = client.get(f"/visits/{unknown}")
+        assert (answer.status_code, list(answer.json)) == (404, ["message"]), unknown
+
+
+@pytest.mark.having("spec_url")
+def test_spec_names_the_type_of_each_column(cook, example):
+    spec = cook(TITLE).get(example.spec_url).json
+    types = {
+        "id": {"type": "integer"},
+        "day": {"type": "string", "format": "date", "x-nullable": True},
+        "city": {"type": "string", "x-nullable": True},
+        "visitors": {"type": "integer", "x-nullable": True},
+        "rating": {"type": "number", "x-nullable": True},
+    }
+    assert spec["definitions"]["Visit"]["properties"] == types
+    reference = {"$ref": "#/definitions/Visit"}
+    listed = spec["paths"]["/visits/"]["get"]
+    assert listed["responses"]["200"]["schema"] == {"type": "array", "items": reference}
+    parameters = {each["name"]: each["type"] for each in listed["parameters"]}
+    assert parameters == {name: kind["type"] for name, kind in types.items()} | {
+        **{"page": "integer", "limit": "integer"}
+    }
+    assert spec["paths"]["/visits/{id}"]["get"]["responses"]["200"]["schema"] == reference

@@ -1,0 +1,19 @@
+"""All recipes of an example in one copy."""
+
+import pytest
+
+from shared.harness.recipes import recipes_for
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["in-order", "reversed"])
+def test_all_recipes_of_an_example_work_together(cook, example, turn):
+    client = cook(*[*recipes_for(example)][::turn], code='\nLOCKED = ("/nothing",)\n')
+    listed = client.get(f"{example.list_url}?limit=2&page=2").json
+    assert [item["lang"] for item in listed] == ["chr", "en"]
+    assert client.get(example.item_url.format(lang="en")).json["text"] == "Hello"
+    for url in ("/price", "/frame", "/count", "/visits/1", "/visits/"):
+        assert client.get(url).status_code == 200, url
+    assert client.get("/files/nothing").status_code == 404
+    if example.spec_url:
+        spec = client.get(example.spec_url).json
+        assert {"/greetings/", "/visits/{id}", "/files/{name}"} <= set(spec["paths"])
