@@ -114,12 +114,8 @@ def test_app_gets_an_authorization_of_its_own(server, stranger, echo, own):
 # What a browser sends, and what the app gets; OURS is the cookie of this server's session.
 SENT_COOKIES = [
     ("OURS=x", None),
-    ("a=1", "a=1"),
-    ("OURS=x; a=1", "a=1"),
     ("b=2; OURS=x;a=1", "b=2;a=1"),
-    ("b=2;OURS=x", "b=2"),
     ("b=2;  OURS = x ;  a=1;", "b=2;  a=1;"),
-    ("OURS=x; b=2; OURS=y", "b=2"),
     ("OURS; a=1", "a=1"),
     ('a="x; y"; A=1; a=2; ; =3; OURS=x', 'a="x; y"; A=1; a=2; ; =3'),
     ("OURSx=1; xOURS=2; a=OURS=3", "OURSx=1; xOURS=2; a=OURS=3"),
@@ -134,21 +130,28 @@ def test_cookies_reach_the_app_but_for_the_session(server, owner, echo, sent, go
     assert environ.get("HTTP_COOKIE") == (got and got.replace("OURS", ours))
 
 
-@pytest.mark.parametrize("name", ["Authorization", "X-RSC-Authorization"])
-def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo, name):
-    refused = stranger.get(public_echo["content_url"], headers={name: "Key wrong"})
+def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo):
+    refused = stranger.get(public_echo["content_url"], headers={"Authorization": "Key wrong"})
     assert (refused.status_code, refused.text) == (401, "The API key is not valid.\n")
 
 
+def rules():
+    """The method and the path of each operation."""
+    app = Flask(__name__)
+    app.register_blueprint(blueprint)
+    for rule in app.url_map.iter_rules():
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            yield method, rule.rule.removeprefix("/__api__")
+
+
 @pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24), ("", 24)])
-def test_api_needs_a_key(stranger, api, own_echo, key, code):
+def test_api_needs_a_key(stranger, key, code):
     """30 is what `verify_api_key_response` in the client's api.py reads."""
-    bundle, task = deploy_bundle(api, own_echo, make_bundle())
-    content = f"content/{own_echo['guid']}"
-    for path in ("user", content, f"{content}/bundles/{bundle}/download", f"tasks/{task['id']}"):
-        response = stranger.get(f"/__api__/v1/{path}", headers={"Authorization": key})
-        assert (response.status_code, response.json()["code"]) == (401, code), path
-        assert api.get(path).status_code == 200
+    for method, rule in rules():
+        path = f"/__api__{re.sub('<[^>]+>', 'x', rule)}"
+        response = stranger.request(method, path, headers={"Authorization": key})
+        if code == 30 or rule not in ("/server_settings", "/", "/<path:path>"):
+            assert problem(response) == (401, code)
 
 
 # All that viewers may do with a content that they may see.
@@ -157,16 +160,6 @@ OPEN = {
     ("GET", "/v1/content/<content>/vanity"),
     ("GET", "/applications/<number>"),
 }
-
-
-def rules():
-    """The method and the path of each operation that concerns one content."""
-    app = Flask(__name__)
-    app.register_blueprint(blueprint)
-    for rule in app.url_map.iter_rules():
-        if "<content>" in rule.rule or "<number>" in rule.rule:
-            for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
-                yield method, rule.rule.removeprefix("/__api__")
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +178,10 @@ def shared(server, api):
     api.delete(url)
 
 
-@pytest.mark.parametrize(("method", "rule"), list(rules()))
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [each for each in rules() if "<content>" in each[1] or "<number>" in each[1]],
+)
 def test_viewer_may_use_open_operations_only(server, api, viewer, shared, method, rule):
     path = re.sub("<[^>]+>", lambda part: shared[part[0]], rule)
     answer = viewer.request(method, f"/__api__{path}", json={})
@@ -253,7 +249,6 @@ def test_group_is_let_in(server, api, viewer, own_echo):
 
 
 BAD_PERMISSIONS = {
-    "role": ({"role": "editor"}, 23, "role is not viewer or owner"),
     "no role": ({"role": None}, 23, "role is not viewer or owner"),
     "type": ({"principal_type": "robot"}, 152, "principal_type is not user or group"),
     "user": ({"principal_guid": "nobody"}, 261, "There is no user with this principal_guid"),
