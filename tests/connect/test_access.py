@@ -137,7 +137,7 @@ def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo):
 
 def rules():
     """The method and the path of each operation."""
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.register_blueprint(blueprint)
     for rule in app.url_map.iter_rules():
         for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
