@@ -14,15 +14,9 @@ from shared.catalogue import EXAMPLES, ROOT
 from shared.harness import NAMED_SERVER
 from shared.harness.loopback import CONTEXT, bypass_proxies
 
-# The mounts at which an example is asked in each place. `tls` is `deployed` behind a proxy with
-# TLS, `processes` the first with three processes of each app.
-PLACES = {
-    "thread": ["content"],
-    "deployed": ["content", "vanity"],
-    "tls": ["content", "vanity"],
-    "processes": ["content", "vanity"],
-}
-
+# Where examples are served: `tls` is `deployed` behind a proxy with TLS, `processes` is `deployed`
+# with three processes of each app.
+PLACES = ("thread", "deployed", "tls", "processes")
 
 # What a shell exports for its terminal, and tox passes on, changes no test.
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TERM"):
@@ -30,19 +24,19 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TERM"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    ids = [example.id for example in EXAMPLES]
-    parser.addoption("--example", choices=ids, help="only this example (default: all)")
     parser.addoption("--place", choices=PLACES, default="thread", help="where examples are served")
     parser.addoption("--deep", action="store_true", help="the weekly run: more of everything")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    environment = os.environ.get("TOX_ENV_NAME")
-    if not (config.option.example or environment):
+    if "TOX_ENV_NAME" not in os.environ:
         raise pytest.UsageError("Run the tests with tox, such as `tox run -e restx`.")
+    if NAMED_SERVER and not os.environ.get("TEST_CONNECT_API_KEY"):
+        raise pytest.UsageError(f"Set TEST_CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
     # `py310-restx` tests restx, `connect` tests all.
-    named = [example.id for example in EXAMPLES if example.id in (environment or "").split("-")]
-    config.option.example = config.option.example or next(iter(named), None)
+    factors = os.environ["TOX_ENV_NAME"].split("-")
+    named = (example.id for example in EXAMPLES if example.id in factors)
+    config.option.example = next(named, None)
     bypass_proxies()
 
 
@@ -53,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ids = [example.id for example in examples]
         metafunc.parametrize("example", examples, ids=ids, scope="session")
     if "mount" in metafunc.fixturenames:
-        mounts = PLACES[option.place]
+        mounts = ["content"] if option.place == "thread" else ["content", "vanity"]
         if metafunc.definition.get_closest_marker("one_mount") and not option.deep:
             mounts = mounts[:1]
         metafunc.parametrize("mount", mounts, scope="session")

@@ -39,17 +39,6 @@ def test_committed_manifest_is_that_of_its_directory(example, manifest):
     assert manifest["python"]["package_manager"]["package_file"] == "requirements.txt"
 
 
-def test_what_posit_publisher_writes_does_not_count(monkeypatch, tmp_path):
-    for example in EXAMPLES:
-        copy = shutil.copytree(example.path, tmp_path / example.directory)
-        (copy / ".posit").mkdir()
-        (copy / ".posit" / "deployment.toml").touch()
-    monkeypatch.setattr("shared.catalogue.ROOT", tmp_path)
-    with private_client() as client:
-        files = client.write_manifest(client.root / EXAMPLES[0].directory)["files"]
-    assert not [name for name in files if ".posit" in name]
-
-
 def test_client_tells_connect_which_pythons_will_do(manifest):
     """Without a constraint, Connect takes the minor version of the person who deploys."""
     pythons = SpecifierSet(manifest["environment"]["python"]["requires"])

@@ -17,23 +17,11 @@ READY = ".info .title, .response-info"
 FLASGGER = "https://github.com/rochacbruno/flasgger"
 LINKED = f"a[href]:not(.brand, [href='{FLASGGER}']), link[href], form[action]"
 
-HOSTILE = {
-    "image": "<img src=x onerror=alert(1)>",
-    "svg": "<svg onload=alert(1)>",
-    "attribute": "\"><img src=x onerror='alert(1)'>",
-    "quotes": "'-alert(1)-'\";alert(1);`${alert(1)}`",
-    "javascript": "javascript:alert(1)",
-    "template": "{{ 7 * 7 }}${7*7}",
-    "right-to-left": "en\u202ekcatta\u202c<b onmouseover=alert(1)>\u2066",
-}
-
-
-@pytest.fixture(scope="session")
-def tried_out(deep):
-    """The languages that a console tries out."""
-    if deep:
-        return (*LANGS, *HOSTILE.values())
-    return ("zh", HOSTILE["attribute"], HOSTILE["right-to-left"])
+HOSTILE = (
+    "\"><img src=x onerror='alert(1)'>",
+    "'-alert(1)-'\";alert(1);`${alert(1)}`",
+    "en\u202ekcatta\u202c<b onmouseover=alert(1)>\u2066",
+)
 
 
 @pytest.fixture
@@ -130,7 +118,10 @@ def test_page_shows_the_greetings(page, base, example, lang):
 
 
 def check_operations(page, example):
-    """Both operations are there without a click."""
+    """Both operations are there, at most below a heading that is closed."""
+    heading = page.locator(".opblock-tag").first
+    if heading.get_attribute("data-is-open") == "false":
+        heading.click()
     paths = page.locator(".opblock-summary-path:visible")
     expect(paths).to_have_count(2)
     shown = {path.get_attribute("data-path") for path in paths.all()}
@@ -158,13 +149,13 @@ def try_out(page, base):
 
 
 @pytest.mark.having("spec_url")
-def test_operations_can_be_tried_out(page, try_out, tried_out, dialogs, base, example):
+def test_operations_can_be_tried_out(page, try_out, dialogs, base, example):
     open_page(page, base + example.console_urls[0])
     check_operations(page, example)
     shown = try_out(example.list_url, contract.greetings())
     for lang in LANGS:
         expect(shown).to_contain_text(contract.GREETINGS[lang])
-    for lang in tried_out:
+    for lang in ("zh", *HOSTILE):
         shown = try_out(example.item_url, contract.greeting(lang), lang)
         expect(shown).to_contain_text(json.dumps(lang, ensure_ascii=False))
         expect(shown).to_contain_text(contract.GREETINGS.get(lang, "null"))
@@ -211,7 +202,7 @@ def test_link_cannot_put_another_api_in_the_console(page, client, base, example,
 
 @pytest.mark.one_mount
 def test_hostile_language_is_shown_as_text(page, dialogs, base, example):
-    for lang in HOSTILE.values():
+    for lang in HOSTILE:
         page.goto(base + example.item_url.format(lang=quote(lang)))
         shown = re.search(r"\{.*\}", page.locator("pre").last.inner_text(), re.DOTALL)
         assert contract.parse(shown[0].encode()) == contract.greeting(lang)
@@ -223,7 +214,7 @@ def test_hostile_language_is_shown_as_text(page, dialogs, base, example):
 @pytest.mark.having("negotiates")
 def test_cookie_runs_no_script(page, dialogs, base, example):
     url = base + example.list_url
-    cookie = {"name": "tabstyle", "value": quote(HOSTILE["image"]), "url": url}
+    cookie = {"name": "tabstyle", "value": quote(HOSTILE[0]), "url": url}
     page.context.add_cookies([cookie])
     open_page(page, url)
     assert dialogs == []
