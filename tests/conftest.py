@@ -54,11 +54,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of what an example does not have, a named server is not, or a run leaves."""
+    """Deselect the tests of what an example does not have, or what a run leaves."""
 
     def applies(item: pytest.Item) -> bool:
-        if NAMED_SERVER and item.get_closest_marker("local"):
-            return False
         if item.get_closest_marker("deep") and not config.option.deep:
             return False
         if marker := item.get_closest_marker("of"):
@@ -135,13 +133,10 @@ def copy(example, tmp_path):
 @pytest.fixture(scope="session")
 def server(pytestconfig):
     """The server to which examples are deployed: the named one, or a local Connect."""
-    from shared.harness.servers import Unusable, server_at
+    from shared.harness.servers import server_at
 
-    try:
-        with server_at(pytestconfig.option.place) as server:
-            yield server
-    except Unusable as error:
-        pytest.exit(str(error), returncode=1)
+    with server_at(pytestconfig.option.place) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

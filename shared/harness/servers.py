@@ -25,10 +25,6 @@ USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]
 Deploy = Callable[[Example], dict[str, str]]
 
 
-class Unusable(Exception):
-    """Why a server cannot be used, in one line."""
-
-
 @dataclass(frozen=True)
 class Server:
     """A server, how to deploy to it, and what its visitors need."""
@@ -61,26 +57,19 @@ def links() -> dict[str, list[tuple[str, str]]]:
     return {example.directory: example.links for example in EXAMPLES}
 
 
-def named_key() -> str:
-    """Return the key of the named server; raises Unusable without one."""
-    if key := os.environ.get("TEST_CONNECT_API_KEY"):
-        return key
-    raise Unusable(f"Set TEST_CONNECT_API_KEY, too, to a key of {NAMED_SERVER}.")
-
-
 @contextmanager
 def server_at(place: str) -> Iterator[Server]:
     """Give the named server, or else a local Connect.
 
     place: `deployed`; `tls` for visitors who come through a proxy with TLS; `processes` for three
-    processes of each content. Raises Unusable when a server is named without a key.
+    processes of each content.
     """
-    if NAMED_SERVER:
-        key = named_key()
-        with deploying(NAMED_SERVER, key, unique=True) as deploy:
-            yield Server(NAMED_SERVER, key, deploy)
-        return
     with ExitStack() as stack:
+        if NAMED_SERVER:
+            key = os.environ["TEST_CONNECT_API_KEY"]
+            deploy = stack.enter_context(deploying(NAMED_SERVER, key, unique=True))
+            yield Server(NAMED_SERVER, key, deploy)
+            return
         proxy = None
         if place == "tls":
             from shared.harness.tls import tls_proxy  # needs what only the console tests install
@@ -95,8 +84,7 @@ def server_at(place: str) -> Iterator[Server]:
         )
         stack.enter_context(connect)
         url = f"http://127.0.0.1:{connect.port}"
-        deploy = stack.enter_context(deploying(url, connect.api_key))
-        server = Server(url, connect.api_key, deploy)
+        server = Server(url, connect.api_key, stack.enter_context(deploying(url, connect.api_key)))
         if proxy:
             proxy.pass_on_to(connect.port)
             server = replace(server, trust=proxy.trust, fingerprint=proxy.fingerprint)
@@ -151,9 +139,7 @@ def newest_log(api: httpx.Client, guid: str) -> str:
     api: a client of `/__api__/v1/content/`.
     """
     jobs = api.get(f"{guid}/jobs").raise_for_status().json()
-    if not jobs:
-        return ""
     # An app starts after its build, if in the same second.
-    newest = max(jobs, key=lambda job: (job["start_time"], job["tag"].startswith("run_")))
-    log = api.get(f"{guid}/jobs/{newest['key']}/log").raise_for_status().json()
-    return "\n".join(entry["data"] for entry in log["entries"])
+    jobs.sort(key=lambda job: (job["start_time"], job["tag"].startswith("run_")))
+    logs = [api.get(f"{guid}/jobs/{job['key']}/log").json()["entries"] for job in jobs[-1:]]
+    return "\n".join(entry["data"] for log in logs for entry in log)

@@ -272,7 +272,6 @@ def test_runner_has_no_syntax_newer_than_python_3_8():
         assert not (isinstance(node, ast.FunctionDef) and node.returns)
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("version", OLD)
 def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))

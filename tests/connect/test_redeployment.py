@@ -22,8 +22,6 @@ from tests.connect.support import (
     read_log,
 )
 
-pytestmark = pytest.mark.local
-
 
 def test_no_request_fails_while_a_content_is_redeployed(server, api, deep):
     """20 visitors and 2 redeployments; in the deep run 200 and 5."""

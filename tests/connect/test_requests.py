@@ -12,8 +12,6 @@ import pytest
 from shared.connect.server import LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
-pytestmark = pytest.mark.local
-
 
 def test_both_mounts_lead_to_one_content(api, owner, own_echo):
     url = f"content/{own_echo['guid']}/vanity"

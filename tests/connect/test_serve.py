@@ -19,7 +19,6 @@ from shared.harness.curl import curl
 from shared.harness.readme import README, commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
-pytestmark = pytest.mark.local
 CONNECT_README = ROOT / "shared" / "connect" / "README.md"
 SERVE = ["-m", "shared.commands.serve", "--port", "0"]
 SERVER = ["-m", "shared.connect", "--port", "0"]
@@ -99,7 +98,6 @@ def check_stops(process, temporary):
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.programs
 def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     printed = until(process, "Ctrl-C stops it.")
@@ -117,7 +115,6 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     check_stops(process, temporary)
 
 
-@pytest.mark.programs
 def test_ctrl_c_during_the_deployments(start, environments, temporary):
     process = start(*SERVE, "--environments", environments)
     until(process, "is up")
@@ -276,7 +273,6 @@ def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, tempor
         assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.programs
 def test_failed_deployment_ends_with_one_line(start, environments, temporary, tmp_path):
     copy = tmp_path / "copy"
     for path in (ROOT / "shared", *(example.path for example in EXAMPLES)):

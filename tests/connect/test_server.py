@@ -13,8 +13,6 @@ from shared.connect.running import environments as building
 from shared.connect.server import CannotStart, LocalConnect
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
-pytestmark = pytest.mark.local
-
 
 def test_only_loopback_is_served(server, owner, echo):
     """Another site's name for this machine would let its page read everything (DNS rebinding)."""
