@@ -32,7 +32,7 @@ def main() -> None:
     ):
         bases = {example: deploy(example)["vanity"] for example in EXAMPLES}
         # The index shows each kind of access.
-        for content, access in zip(server.contents.all(), ("all", "logged_in", "acl")):
+        for content, access in zip(server.store.all(), ("all", "logged_in", "acl")):
             content.access_type = access
         page.goto(server.url)
         page.get_by_role("button", name=f"Sign in as {USERS[0][0]}").click()

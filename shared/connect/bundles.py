@@ -1,4 +1,4 @@
-"""What is uploaded: a bundle with its files, its environment once it is built, and its app."""
+"""What is uploaded: a bundle with its files."""
 
 import hashlib
 import shutil
@@ -9,15 +9,13 @@ from pathlib import Path
 from .archives import CHUNK, unpack
 from .errors import ConnectError, Problem
 from .jobs import now
-from .running.apps import App, Pool
-from .running.environments import Environment
 
 MAX_SIZE = 1024**3  # bytes, of an upload: publishers tell of 1 GB (posit-dev/publisher#2696)
 ORIGIN = ("source", "source_repo", "source_branch", "source_commit")
 
 
 class Bundle:
-    """One upload: its files, its environment once it is built, and its processes."""
+    """One upload: its archive and its files."""
 
     def __init__(
         self,
@@ -26,24 +24,19 @@ class Bundle:
         read: Callable[[int], bytes],
         metadata: dict,
         checksum: str | None,
-        start: Callable[["Bundle"], App],
-        processes: int,
     ) -> None:
         """Keep and unpack an archive; raises HTTPException or OSError, and keeps nothing then.
 
         directory: a new one; read: reads so many bytes of the archive at most; metadata: where it
         comes from, as the client tells; checksum: the MD5 of the archive, in Base64 as the API
-        reference has it or in hexadecimal digits; start: starts a process of the bundle's app, one
-        of so many `processes`.
+        reference has it or in hexadecimal digits.
         """
         self.id = id
         self.directory = directory
         self.files = directory / "files"
         self.archive = directory / "bundle.tar.gz"
         self.created = now()
-        self.environment: Environment | None = None
         self.failure = ""  # why it does not run
-        self.pool = Pool(lambda: start(self), processes)
         sums = {name: hashlib.new(name) for name in ("md5", "sha1")}
         directory.mkdir()
         try:
@@ -64,12 +57,6 @@ class Bundle:
             raise
         origin = {key: metadata.get(key) for key in ORIGIN}
         self.metadata = origin | {f"archive_{name}": s.hexdigest() for name, s in sums.items()}
-
-    @property
-    def state(self) -> str:
-        if self.failure:
-            return "failed"
-        return "running" if self.pool.running else "not started"
 
     def remove_files(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -11,10 +11,10 @@ from flask import (
     session,
 )
 
-from .contents import Content
-from .current import contents, users
+from .current import store, users
 from .errors import PLAIN
 from .jobs import BUILD, Entry, Job, timestamp
+from .store import Content
 from .users import User
 
 # The page needs its own style only, so nothing else may run or load.
@@ -32,7 +32,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.before_request
 def check_origin():
     # A browser sends with each POST the origin of the page that has the form.
-    origins = (contents.url, request.host_url.rstrip("/"))
+    origins = (store.url, request.host_url.rstrip("/"))
     if request.method == "POST" and request.headers.get("Origin") not in origins:
         abort(403, "This form was not sent from a page of this server.")
 
@@ -42,16 +42,16 @@ def check_origin():
 @blueprint.get("/sign-in")
 def index():
     wanted, links = request.args.get("next", ""), current_app.config["LINKS"]
-    found = contents.find(wanted.partition("?")[0])
+    found = store.find(wanted.partition("?")[0])
     page = render_template(
         "index.html",
-        contents=sorted(contents.all(), key=lambda content: content.name),
+        contents=sorted(store.all(), key=lambda content: content.name),
         links=lambda content: links.get(content.title, [("Open", "/")]),
         visitors_of=visitors_of,
         user=users.by_name.get(session.get("user", "")),
         users=users.by_name.values(),
-        processes=contents.processes_each,
-        url=contents.url,
+        processes=store.processes,
+        url=store.url,
         next=wanted,
         wanted=found and found[0],
     )
@@ -83,11 +83,11 @@ def ping():
 
 @blueprint.get("/connect/apps/<guid>/logs")
 def logs(guid):
-    content = contents.get(guid)
+    content = store.get(guid)
     jobs = last_lines(content.jobs)
     if "text/html" in request.headers.get("Accept", ""):
         title = content.title or content.name
-        page = render_template("log.html", title=title, guid=guid, jobs=jobs, url=contents.url)
+        page = render_template("log.html", title=title, guid=guid, jobs=jobs, url=store.url)
         return page, HEADERS
     text = "\n".join(
         "\n".join([heading, "=" * len(heading), *map(line_of, lines), ""])

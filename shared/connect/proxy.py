@@ -18,8 +18,8 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator, get_host
 
-from .contents import Content, Contents, below
 from .running.runner import MOUNT_HEADER
+from .store import Content, Store, below
 from .users import KEY, User, Users
 
 CHUNK = 64 * 1024  # bytes
@@ -45,14 +45,14 @@ class Proxy:
     def __init__(
         self,
         site: Flask,
-        contents: Contents,
+        store: Store,
         users: Users,
         hosts: Iterable[str],
         most_requests: int,
     ) -> None:
         """site: has the sessions; hosts: under which it is asked; most_requests: to all apps."""
         self._site = site
-        self._contents = contents
+        self._store = store
         self._users = users
         self._hosts = list(hosts)
         self._most_requests = most_requests
@@ -66,7 +66,7 @@ class Proxy:
         """
         # Another site's name may lead to this machine (DNS rebinding).
         get_host(environ, self._hosts)
-        found = self._contents.find(environ["PATH_INFO"])
+        found = self._store.find(environ["PATH_INFO"])
         if found is None:
             return self._site(environ, start_response)
         return self._pass_on(environ, start_response, *found)
@@ -110,7 +110,7 @@ class Proxy:
         self, environ: Environ, content: Content, user: User | None, target: str
     ) -> Response:
         """Send a browser to sign in, and come back; raises HTTPException for others."""
-        url = self._contents.url
+        url = self._store.url
         if user:
             message = f"{user.name} may not see this content of {content.owner.name}."
             raise Forbidden(f"{message} {url}/ signs others in.")
@@ -142,7 +142,7 @@ class Proxy:
 
     def _headers_for_app(self, environ: Environ, mount: str, target: str) -> Headers:
         """Return what the client sent, except what the app must not see or the server sets."""
-        url = self._contents.url
+        url = self._store.url
         scheme, _, host = url.partition("://")
         headers = [
             ("X-Forwarded-For", environ["REMOTE_ADDR"]),

@@ -18,11 +18,11 @@ from werkzeug.exceptions import HTTPException
 
 from . import api, pages
 from .bundles import MAX_SIZE
-from .contents import Contents
 from .errors import answer_to
 from .limits import Limits
 from .listener import Listener
 from .proxy import Proxy
+from .store import Store
 from .users import Users
 
 # Of a server's directory in TMPDIR, and of a file in it.
@@ -100,22 +100,22 @@ class LocalConnect:
             self.users = Users(users, api_key)
             self.api_key = self.users.admin.key
             environments = environments or self.directory / "environments"
-            self.contents = Contents(
-                self.url, self.directory, environments, self.users, processes, limits.start_seconds
+            self.store = Store(
+                self.url, self.directory, environments, self.users, processes, limits
             )
         except (OSError, OverflowError) as error:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
         site = self._flask(links or {}, guids)
-        self._proxy = Proxy(site, self.contents, self.users, hosts, limits.requests)
+        self._proxy = Proxy(site, self.store, self.users, hosts, limits.requests)
         self._listener = Listener(self._proxy, listening, limits)
         self._thread = threading.Thread(target=self._listener.run, name="local Connect")
         self._thread.start()
 
     def _flask(self, links: pages.Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
-        app.extensions |= {"contents": self.contents, "users": self.users}
+        app.extensions |= {"store": self.store, "users": self.users}
         app.secret_key = secrets.token_bytes()
         app.config |= {
             "LINKS": links,
@@ -137,7 +137,7 @@ class LocalConnect:
 
     def close(self) -> None:
         """Stop answering, end all processes and remove the files."""
-        self.contents.close()  # and so the deployments that wait for them
+        self.store.close()  # and so the deployments that wait for them
         self._listener.stop()
         self._thread.join()
         self._open.close()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.catalogue import EXAMPLES
-from shared.connect.running.processes import Processes
+from shared.connect.running.children import Children
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")  # the client colors its output in a pipe, too
 
@@ -33,7 +33,7 @@ class Client:
     The client, like Posit Publisher, writes into the directories that it deploys.
     """
 
-    def __init__(self, root: Path, processes: Processes) -> None:
+    def __init__(self, root: Path, processes: Children) -> None:
         self.root = root
         self._processes = processes
         ignore = shutil.ignore_patterns("__pycache__", "rsconnect-python", ".posit")
@@ -78,6 +78,6 @@ def private_client() -> Iterator[Client]:
     """Give a client in a temporary directory; what it runs ends with the context."""
     with (
         tempfile.TemporaryDirectory(prefix="rsconnect-") as root,
-        contextlib.closing(Processes()) as processes,
+        contextlib.closing(Children()) as processes,
     ):
         yield Client(Path(root), processes)

@@ -13,10 +13,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from shared.connect import contents
+from shared.connect import store
 from shared.connect.api import jobs, vanities
 from shared.connect.api.content import SETTINGS
-from shared.connect.contents import Contents
 from shared.connect.jobs import BUILD, Job
 from tests.connect.support import (
     ask_echo,
@@ -174,7 +173,7 @@ def test_deployment_and_build_are_tasks(api, url):
 
 def test_time_of_the_last_deployment_changes(api, url, content, monkeypatch):
     later = datetime(2099, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-    monkeypatch.setattr(contents, "now", lambda: later)
+    monkeypatch.setattr(store, "now", lambda: later)
     deploy_bundle(api, content, make_bundle(), activate=False)
     assert api.get(url).json()["last_deployed_time"] == content["last_deployed_time"]
     deploy_bundle(api, content, make_bundle())
@@ -191,7 +190,7 @@ def test_task_is_told_when_it_has_a_new_line():
 def test_wait_for_a_task_has_a_limit(server, api, content, monkeypatch):
     """Else a client keeps a thread of the server for as long as it likes."""
     task = Job(BUILD, "1")
-    server.contents.get(content["guid"]).jobs.append(task)
+    server.store.get(content["guid"]).jobs.append(task)
     monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
     told = api.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
     assert (told["finished"], told["output"]) == (False, [])
@@ -268,7 +267,7 @@ AT_ONCE = {
 def test_names_and_paths_are_unique_also_at_once(api, monkeypatch, method, path, field):
     """posit-dev/posit-sdk-py's integration tests; Connect's API reference."""
     guids = [api.post("content", json={}).json()["guid"] for _ in range(12)]
-    monkeypatch.setattr(Contents, "_check_name", meeting(Contents._check_name))
+    monkeypatch.setattr(store.Store, "_check_name", meeting(store.Store._check_name))
     monkeypatch.setattr(vanities, "now", meeting(vanities.now))
     name = unique("same")
 

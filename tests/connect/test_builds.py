@@ -51,7 +51,7 @@ def unfinished(tmp_path):
 
 def test_deletion_of_content_ends_its_build(building, tmp_path):
     server, api, url, task, connection = building
-    (content,) = server.contents.all()
+    (content,) = server.store.all()
     (job,) = content.jobs
     assert unfinished(tmp_path)
     api.delete(url)
@@ -65,7 +65,7 @@ def test_deletion_of_content_ends_its_build(building, tmp_path):
 def test_end_of_the_server_ends_a_build(building, tmp_path, monkeypatch):
     """It waits until the build has removed its files, which takes a while."""
     server, _, _, _, connection = building
-    remove, close = TemporaryDirectory.cleanup, server.contents.environments.close
+    remove, close = TemporaryDirectory.cleanup, server.store.environments.close
     ended = []
 
     def remove_late(directory):
@@ -78,7 +78,7 @@ def test_end_of_the_server_ends_a_build(building, tmp_path, monkeypatch):
         ended.append("server")
 
     monkeypatch.setattr(TemporaryDirectory, "cleanup", remove_late)
-    monkeypatch.setattr(server.contents.environments, "close", close_directory)
+    monkeypatch.setattr(server.store.environments, "close", close_directory)
     server.close()
     assert end_of(connection) and ended[:2] == ["build", "server"]
     assert not unfinished(tmp_path)

@@ -229,7 +229,7 @@ def test_bundle_keeps_modes_and_times(server, api, content):
     program.mode, program.mtime, closed.mode = 0o755, 10**9, 0
     bundle = make_bundle(members=[program, closed])
     uploaded = api.post(f"content/{content['guid']}/bundles", content=bundle).json()
-    files = server.contents.get(content["guid"]).bundles[uploaded["id"]].files
+    files = server.store.get(content["guid"]).bundles[uploaded["id"]].files
     told = (files / "run.sh").stat()
     assert (told.st_mode & 0o777, told.st_mtime) == (0o755, 10**9)
     assert (files / "closed").stat().st_mode & 0o777 == 0o600

@@ -12,8 +12,8 @@ import pytest
 
 from shared.connect import jobs
 from shared.connect.running import apps
+from shared.connect.running.children import Children
 from shared.connect.running.environments import UV
-from shared.connect.running.processes import Processes
 from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
 
 FILES = {
@@ -74,7 +74,7 @@ def test_app_that_does_not_start_is_reported(api, owner, content, entrypoint, re
 @pytest.fixture
 def start(tmp_path):
     """Starts a process for the source of an app.py; gives it and its log."""
-    processes, numbers = Processes(), itertools.count()
+    processes, numbers = Children(), itertools.count()
 
     def start(source, entrypoint="app:app", python=sys.executable, start_seconds=60, **env):
         (tmp_path / "app.py").write_bytes(source if isinstance(source, bytes) else source.encode())
@@ -404,6 +404,6 @@ def test_process_that_cannot_run_ends_its_job_and_says_so(server, tmp_path, env,
     job = jobs.Job(jobs.PROCESS, "1")
     with pytest.raises(apps.NotStarted, match=f"The app did not start: {re.escape(told)}"):
         path, options = tmp_path / "socket", {"cwd": tmp_path, "env": env}
-        apps.App(server.contents.processes, Path(python), "app:app", job, path, **options).connect()
+        apps.App(server.store.processes, Path(python), "app:app", job, path, **options).connect()
     assert job.entries[-1].text.startswith(f"The app did not start: {told}")
     assert job.ended and job.exit_code == 1

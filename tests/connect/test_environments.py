@@ -19,15 +19,15 @@ from packaging.version import Version
 from shared.connect.archives import unpack
 from shared.connect.manifest import Manifest
 from shared.connect.running import environments
+from shared.connect.running.children import Children
 from shared.connect.running.environments import BuildError, Environments, Python
-from shared.connect.running.processes import Processes
 from shared.harness.thread import serving
 from tests.connect.support import deploy_bundle, make_bundle
 
 
 @pytest.fixture
 def processes():
-    with contextlib.closing(Processes()) as processes:
+    with contextlib.closing(Children()) as processes:
         yield processes
 
 
@@ -36,7 +36,7 @@ def machines_settings(tmp_path_factory):
     """What this machine's pip is told. To ask it takes longer than most builds do."""
     directory = tmp_path_factory.mktemp("settings")
     with (
-        contextlib.closing(Processes()) as processes,
+        contextlib.closing(Children()) as processes,
         contextlib.closing(Environments(directory, processes)) as environments,
     ):
         return environments._pip_settings()

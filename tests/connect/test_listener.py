@@ -169,13 +169,13 @@ def test_large_body_on_a_full_disk_is_507(api, stranger, content, monkeypatch, c
 
 
 def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch, caplog):
-    monkeypatch.setattr(server.contents, "create", no_space)
+    monkeypatch.setattr(server.store, "create", no_space)
     assert problem(api.post("content", json={})) == (507, 1)
 
     def fail(name):
         raise RuntimeError("what\nfailed")
 
-    monkeypatch.setattr(server.contents, "create", fail)
+    monkeypatch.setattr(server.store, "create", fail)
     refused = api.post("content", json={})
     assert problem(refused) == (500, 1)
     assert "RuntimeError: what failed (test_listener.py, line" in refused.json()["error"]

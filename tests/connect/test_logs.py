@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.connect import contents, jobs
+from shared.connect import jobs, store
 from shared.connect.jobs import PROCESS, Job
 from tests.connect.support import PAGE, deploy_bundle, make_bundle, read_log
 
@@ -27,7 +27,7 @@ def logged(server, api, owner, content):
     assert task["code"] == 0, task["output"]
     assert owner.get(content["content_url"]).status_code == 500
     read_log(owner, content, "no greeting")
-    return server.contents.get(content["guid"]).jobs
+    return server.store.get(content["guid"]).jobs
 
 
 def test_lines_of_a_process_have_their_stream(logged):
@@ -124,7 +124,7 @@ def test_log_is_bounded_whatever_an_app_prints(server, api, owner, content, code
     source = f"import sys\n{code}\nprint('printed')\nsys.exit()\n"
     deploy_bundle(api, content, make_bundle({"app.py": source}))
     assert owner.get(content["content_url"]).status_code == 502
-    entries = server.contents.get(content["guid"]).jobs[1].entries
+    entries = server.store.get(content["guid"]).jobs[1].entries
     assert "older lines are gone" in entries[0].text
     assert [text for _, source, text in entries if source == "stdout"][-3] == "printed"
     assert len(entries) <= jobs.LINES and sum(len(text) for _, _, text in entries) < 1.1 * 2**20
@@ -136,7 +136,7 @@ def test_build_that_prints_much_is_bounded(server, api, content):
     files = {"requirements.txt": "./package", "package/setup.py": setup}
     _, task = deploy_bundle(api, content, make_bundle(files))
     assert task["code"] == 1 and len(task["error"]) < 1.1 * 2**20
-    entries = server.contents.get(content["guid"]).jobs[0].entries
+    entries = server.store.get(content["guid"]).jobs[0].entries
     assert sum(len(text) for _, _, text in entries) < 1.1 * 2**20
 
 
@@ -156,7 +156,7 @@ def test_log_keeps_what_is_no_text(api, owner, content):
 
 def test_oldest_jobs_of_a_content_go(api, owner, own_echo, monkeypatch):
     """Of those that have ended; what runs is always there, and so is a build in progress."""
-    monkeypatch.setattr(contents, "JOBS", 2)
+    monkeypatch.setattr(store, "JOBS", 2)
     for _ in range(4):
         owner.get(f"{own_echo['content_url']}crash")
     owner.get(own_echo["content_url"])

@@ -93,7 +93,7 @@ def test_first_requests_start_each_process_once(api, server, content, owner):
     with ThreadPoolExecutor(12) as pool:
         told = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
     assert len({t["pid"] for t in told}) == PROCESSES
-    jobs = [job.tag for job in server.contents.get(content["guid"]).jobs]
+    jobs = [job.tag for job in server.store.get(content["guid"]).jobs]
     assert jobs == ["python_restore", *["run_python_api"] * PROCESSES]
 
 
@@ -227,7 +227,7 @@ def test_requests_that_hang_leave_some_for_others(environments, tmp_path):
             message = f"Too many requests are in progress, {hanging} of them to this app.\n"
             assert (refused.status_code, refused.text) == (503, message)
         assert api.get("user").status_code == 200
-        server.contents.get(content["guid"]).active.pool.stop()
+        server.store.get(content["guid"]).pool.stop()
         await_requests(server, content, 0)
         deploy_bundle(api, content, make_bundle({"app.py": echo_source("2")}))
         assert ask_echo(api, content)["version"] == "2"
@@ -262,7 +262,7 @@ def test_replaced_processes_answer_the_requests_in_progress(api, owner, own_echo
 
 
 def test_request_during_a_deletion_leaves_no_process(server, owner, own_echo):
-    server.contents.get(own_echo["guid"]).active.pool.stop()
+    server.store.get(own_echo["guid"]).pool.stop()
     pid = ask_echo(owner, own_echo)["pid"]
     read_log(owner, own_echo, f"Process {pid} was stopped by the server.")
 

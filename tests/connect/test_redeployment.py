@@ -191,7 +191,7 @@ def test_deletion_while_it_is_built_ends_the_task(server, api, owner, content, s
     bundle = make_bundle({"requirements.txt": "-r more.txt", "more.txt": ""})
     bundle, task = start_deployment(api, content, bundle)
     assert slow.started.wait(60)
-    job, url = server.contents.task(task), f"content/{content['guid']}"
+    job, url = server.store.task(task), f"content/{content['guid']}"
     deleted = api.delete(url if what == "content" else f"{url}/bundles/{bundle}")
     assert deleted.status_code == 204
     slow.set()

@@ -154,8 +154,8 @@ def test_signals_reach_what_a_command_starts(start):
 print("blocked:", signal.pthread_sigmask(signal.SIG_BLOCK, []))
 print("ignored:", signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"""
     code = f"""import sys, shared.connect.stopping
-from shared.connect.running.processes import Processes
-print(*Processes().run([sys.executable, "-c", {child!r}]))"""
+from shared.connect.running.children import Children
+print(*Children().run([sys.executable, "-c", {child!r}]))"""
     until(start("-c", code, ignore_sighup=True), "blocked: set() ignored: False")
 
 

@@ -50,7 +50,7 @@ def test_nothing_starts_while_the_server_stops(environments):
     ):
         content = api.post("content", json={"name": "echo"}).json()
         deploy_bundle(api, content, make_bundle())
-        server.contents.close()
+        server.store.close()
         late = api.get(content["content_url"])
     assert (late.status_code, late.text) == (503, "The server is stopping.\n")
 

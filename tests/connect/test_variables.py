@@ -2,6 +2,10 @@
 
 import getpass
 import os
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
 
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
@@ -31,7 +35,7 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
     assert "of the server" not in variables.values()
     assert variables["HOME"] == os.environ["HOME"]
     assert variables["USER"] == getpass.getuser()
-    programs = server.contents.get(own_echo["guid"]).active.environment.python.parent
+    programs = server.store.get(own_echo["guid"]).pool.environment.python.parent
     assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -42,6 +46,24 @@ def test_variables_of_a_content_win(api, owner, own_echo):
     values = [{"name": name, "value": value} for name, value in wanted.items()]
     api.patch(f"content/{own_echo['guid']}/environment", json=values)
     assert wanted.items() <= ask_echo(owner, own_echo)["variables"].items()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_change_of_variables_reaches_the_app(api, owner, own_echo, method, tmp_path):
+    """So posit-sdk's content.restart() restarts; a request in progress is answered as before."""
+    os.mkfifo(tmp_path / "hold")
+    before = ask_echo(owner, own_echo)
+    process = psutil.Process(before["pid"])
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(ask_echo, owner, own_echo, f"hold?{tmp_path}/hold")
+        with (tmp_path / "hold").open("wb"):  # once the app reads
+            url = f"content/{own_echo['guid']}/environment"
+            assert api.request(method, url, json=[{"name": "NEW", "value": "1"}]).is_success
+            after = ask_echo(owner, own_echo)
+            assert after["variables"]["NEW"] == "1" and after["pid"] != before["pid"]
+    assert held.result()["pid"] == before["pid"]
+    assert psutil.wait_procs([process], timeout=60)[1] == []
+    assert ask_echo(owner, own_echo)["pid"] == after["pid"]
 
 
 def test_build_of_a_package_does_not_see_the_servers_secrets(api, content, monkeypatch):

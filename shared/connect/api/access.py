@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from flask import abort, current_app, g, request
 
-from ..contents import Content
-from ..current import contents, users
+from ..current import store, users
 from ..errors import ConnectError, Problem
+from ..store import Content
 
 _open_to: dict[Callable, str] = {}
 
@@ -46,7 +46,7 @@ def find_content() -> None:
     found = request.view_args
     if not found or "content" not in found:
         return
-    content = found["content"] = contents.get(found["content"])
+    content = found["content"] = store.get(found["content"])
     check_access(content)
     if "bundle" in found:
         found["bundle"] = content.bundle(found["bundle"])

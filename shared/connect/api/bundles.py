@@ -7,10 +7,10 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..bundles import MAX_SIZE, Bundle
-from ..contents import Content
-from ..current import contents
+from ..current import store
 from ..errors import ConnectError, Problem, not_implemented
 from ..jobs import timestamp
+from ..store import Content
 from .reading import json_fields, page_of, parse_json
 
 # What nobody can set here, and is null.
@@ -29,13 +29,14 @@ def bundle_record(content: Content, bundle: Bundle) -> dict:
         "active": bundle is content.active,
         "size": bundle.size,
         "metadata": bundle.metadata,
-        **built_record(bundle),
+        **built_record(content, bundle),
     }
 
 
-def built_record(bundle: Bundle | None) -> dict:
+def built_record(content: Content, bundle: Bundle | None) -> dict:
     """What is known of a bundle once it is built; content has the same of its active bundle."""
-    environment = bundle and bundle.environment
+    pool = content.pools.get(bundle.id) if bundle else None
+    environment = pool and pool.environment
     return {
         "cluster_name": environment and "Local",
         "py_version": environment and environment.version,
@@ -66,7 +67,7 @@ def upload(content):
         if archive is None:
             raise ConnectError(Problem.BAD_ARCHIVE, "The form has no file with the name archive.")
         checksum = request.headers.get("X-Content-Checksum")
-        return bundle_record(content, contents.upload(content, archive.read, metadata, checksum))
+        return bundle_record(content, store.upload(content, archive.read, metadata, checksum))
     except RequestEntityTooLarge:
         limit = f"{MAX_SIZE / 1024**3:g} GiB ({MAX_SIZE:,} bytes)"
         abort(413, f"The bundle is larger than {limit}, which is the limit here.")
@@ -94,7 +95,7 @@ def build(content):
     bundle = content.bundle(body["bundle_id"]) if body["bundle_id"] else content.newest
     if bundle is None:
         raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")
-    task = contents.deploy(content, bundle, body["activate"] is not False)
+    task = store.deploy(content, bundle, body["activate"] is not False)
     return {"task_id": task.key}
 
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from flask import Blueprint, abort, g, request
 
-from ..contents import Content
-from ..current import contents, users
+from ..current import store, users
 from ..errors import ConnectError, Problem, not_implemented, quoted
 from ..jobs import timestamp
+from ..store import Content
 from ..users import User
 from .access import check_access, open_to
 from .bundles import built_record
@@ -93,7 +93,7 @@ def content_record(content: Content, user: User, include: Collection[str] = ()) 
             "content_url": content.url,
             "dashboard_url": content.dashboard,
             "app_role": role_of_user(content, user),
-            **built_record(bundle),
+            **built_record(content, bundle),
         }
     )
     if "owner" in include:
@@ -177,7 +177,7 @@ def variables() -> dict[str, str | None]:
 @blueprint.get("/v1/content")
 def list_contents():
     include = included()
-    seen = [content for content in contents.all() if content.may_be_seen_by(g.user)]
+    seen = [content for content in store.all() if content.may_be_seen_by(g.user)]
     records = [content_record(content, g.user, include) for content in seen]
     wanted = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
     return [record for record in records if wanted.items() <= record.items()]
@@ -189,7 +189,7 @@ def create_content():
         admin = users.admin.name
         abort(403, f"{g.user.name} is a viewer and may not publish. Use the API key of {admin}.")
     texts, settings = changes()
-    content = contents.create(texts.pop("name", None) or secrets.token_hex(8))
+    content = store.create(texts.pop("name", None) or secrets.token_hex(8))
     content.update(texts, settings)
     return content_record(content, g.user)
 
@@ -204,7 +204,7 @@ def get_content(content):
 @open_to("viewers")
 def get_content_by_number(number):
     """Not in the reference: the client asks it for the GUID of `--app-id 2`."""
-    found = next((item for item in contents.all() if item.number == number), None)
+    found = next((item for item in store.all() if item.number == number), None)
     if found is None:
         abort(404, f"There is no content with the id {quoted(number)}.")
     check_access(found)
@@ -214,14 +214,14 @@ def get_content_by_number(number):
 @blueprint.patch("/v1/content/<content>")
 def update_content(content):
     texts, settings = changes()
-    contents.rename(content, texts.pop("name", None) or content.name)
+    store.rename(content, texts.pop("name", None) or content.name)
     content.update(texts, content.settings | settings)
     return content_record(content, g.user)
 
 
 @blueprint.delete("/v1/content/<content>")
 def delete_content(content):
-    contents.delete(content)
+    store.delete(content)
     return "", 204
 
 
@@ -237,4 +237,5 @@ def set_variables(content):
     values = kept | variables()
     # None removes a variable.
     content.variables = {name: value for name, value in values.items() if value is not None}
+    content.restart()
     return sorted(content.variables)

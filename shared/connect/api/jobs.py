@@ -2,10 +2,10 @@
 
 from flask import Blueprint
 
-from ..contents import Content
-from ..current import contents
+from ..current import store
 from ..errors import ConnectError, Problem
 from ..jobs import LINES, Job, now, timestamp
+from ..store import Content
 from .reading import number_of
 
 WAIT_SECONDS = 30  # the longest wait for a task's next lines
@@ -63,7 +63,7 @@ def get_log(content, job):
 
 @blueprint.get("/v1/tasks/<id>")
 def get_task(id):
-    task = contents.task(id)
+    task = store.task(id)
     if task is None:
         raise ConnectError(Problem.NO_TASK, "There is no task with this id.")
     first, seconds = number_of("first", 0, 0), number_of("wait", 0, 0)

@@ -4,9 +4,9 @@ import itertools
 
 from flask import Blueprint, abort
 
-from ..contents import Content, Permission
 from ..current import users
 from ..errors import ConnectError, Problem
+from ..store import Content, Permission
 from ..users import User
 from .reading import json_fields
 

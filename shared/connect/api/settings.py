@@ -2,7 +2,7 @@
 
 from flask import Blueprint, abort
 
-from ..current import contents
+from ..current import store
 from .access import open_to
 
 VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
@@ -28,7 +28,7 @@ def more_settings(mode=None):
 def python_settings():
     # The reference lacks the last one, which the client's preflight.py reads.
     local = {"cluster_name": "Local", "image_name": "Local", "publishable": True}
-    pythons = contents.environments.pythons()
+    pythons = store.environments.pythons()
     installations = [{"version": str(python.version), **local} for python in pythons]
     return {"installations": installations, "api_enabled": True}
 

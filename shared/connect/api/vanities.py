@@ -4,10 +4,10 @@ import re
 
 from flask import Blueprint, abort, g
 
-from ..contents import Content, below
-from ..current import contents, users
+from ..current import store, users
 from ..errors import ConnectError, Problem, quoted
 from ..jobs import now, timestamp
+from ..store import Content, below
 from .access import open_to
 from .reading import json_fields
 
@@ -44,7 +44,7 @@ def check_path(path: str) -> None:
 def list_vanities():
     if g.user is not users.admin:
         abort(403, f"{g.user.name} may not list all vanity paths: only administrators may.")
-    return [vanity_record(item) for item in contents.all() if item.vanity]
+    return [vanity_record(item) for item in store.all() if item.vanity]
 
 
 @blueprint.get("/v1/content/<content>/vanity")
@@ -60,8 +60,8 @@ def set_vanity(content):
     body = json_fields(path=str, force=bool)
     path, force = "/" + (body["path"] or "").strip("/"), body["force"]
     check_path(path)
-    with contents.paths:
-        for other in contents.all():
+    with store.paths:
+        for other in store.all():
             if other is content or not other.vanity:
                 continue
             if force and path == other.vanity:

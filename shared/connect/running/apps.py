@@ -19,7 +19,8 @@ import waitress
 from werkzeug.exceptions import BadGateway, HTTPException
 
 from ..jobs import Job
-from .processes import Processes, lines_of
+from .children import Children, lines_of
+from .environments import Environment
 from .runner import CONTROL
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -77,7 +78,7 @@ class App:
 
     def __init__(
         self,
-        processes: Processes,
+        children: Children,
         python: Path,
         entrypoint: str,
         job: Job,
@@ -92,7 +93,7 @@ class App:
         start_seconds: for the import; options: those of subprocess.Popen. Raises NotStarted when
         the system refuses, and ServiceUnavailable when the server is stopping.
         """
-        self._processes = processes
+        self._children = children
         self._job = job
         self._path = path
         self._seconds = start_seconds
@@ -108,7 +109,7 @@ class App:
         command += [str(path), str(Path(waitress.__file__).parent)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            self._process = processes.start(command, **pipes, **options)
+            self._process = children.start(command, **pipes, **options)
         except (HTTPException, OSError, ValueError) as error:
             self._remove_files()
             failure = NotStarted(f"The app did not start: {error}")
@@ -138,11 +139,11 @@ class App:
             self._started.set_result(None)
         elif word != "failed" and time.monotonic() - self._began >= self._seconds:
             self._late = self._stopped = True
-            self._processes.end(process)
+            self._children.end(process)
         process.wait()
         for helper in helpers:
             helper.join(SPARE_SECONDS)  # a guard that was killed leaves children behind
-        self._processes.end(process)
+        self._children.end(process)
         job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
         if word != "listens":
             failure = NotStarted(f"The app did not start{self._reason(text)}")
@@ -209,7 +210,7 @@ class App:
     def stop(self) -> None:
         """Stop the app and all that it started."""
         self._stopped = self._stopped or self.alive
-        self._processes.end(self._process)
+        self._children.end(self._process)
 
     def wait_if_ending(self) -> None:
         """Give an app that dropped a connection a second to end, if it crashed."""
@@ -219,9 +220,10 @@ class App:
 class Pool:
     """The processes of one bundle, which take requests in turn; each answers one at a time."""
 
-    def __init__(self, start: Callable[[], App], size: int) -> None:
+    def __init__(self, environment: Environment, start: Callable[[], App], size: int) -> None:
         """start: starts a process; called when a request needs one, the first time or again."""
-        self._start = start
+        self.environment = environment
+        self._start, self._size = start, size
         # In the order in which they became free; None for one that does not run.
         self._free: queue.SimpleQueue[App | None] = queue.SimpleQueue()
         for _ in range(size):
@@ -280,7 +282,13 @@ class Pool:
             self._apps = {each for each in self._apps if each.alive} | {app}
             return app
 
-    def retire(self, retired: bool) -> None:
+    def successor(self) -> "Pool":
+        """Return a pool of other processes."""
+        pool = Pool(self.environment, self._start, self._size)
+        pool._retired = self._retired
+        return pool
+
+    def retire(self, retired: bool = True) -> None:
         """Stop the processes as soon as they have answered; with False, keep them."""
         with self._lock:
             self._retired = retired

@@ -29,7 +29,7 @@ from uv import find_uv_bin
 from werkzeug.exceptions import ServiceUnavailable
 
 from ..manifest import Manifest
-from .processes import Processes
+from .children import Children
 
 PYTHON = "bin/python"
 UV = find_uv_bin()  # not in threads, where it can fail
@@ -91,11 +91,11 @@ class Environments:
     _found: dict[str, list[Python]] = {}  # by PATH: uv takes seconds to find them
     _finding = threading.Lock()
 
-    def __init__(self, directory: Path, processes: Processes) -> None:
+    def __init__(self, directory: Path, children: Children) -> None:
         """Raises OSError when `directory` cannot be made."""
         self._directory = directory.resolve()
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._processes = processes
+        self._children = children
         self._settings: dict[str, str] | None = None  # from pip
         self._lock = (self._directory / "lock").open("wb")
         with contextlib.suppress(BlockingIOError):  # another server uses the directory
@@ -128,7 +128,7 @@ class Environments:
                 command = ["python", "list", "--only-installed", "--output-format", "json"]
                 # Beside those on PATH, the one that runs this server.
                 searched = os.pathsep.join([path, f"{sys.base_prefix}/bin"])
-                lines = self._uv(command, self._directory, self._processes, PATH=searched)
+                lines = self._uv(command, self._directory, self._children, PATH=searched)
                 found: dict[Version, Python] = {}
                 for item in json.loads(next(line for line in lines if line.startswith("["))):
                     version, kind = Version(item["version"]), item.get("variant", "default")
@@ -164,11 +164,11 @@ class Environments:
         bundle: Path,
         private: Path,
         say: Callable[[str], None],
-        processes: Processes,
+        children: Children,
     ) -> Environment:
         """Return the environment for an unpacked bundle; `say` gets each line of progress.
 
-        private: the directory of one that is not shared; processes: what uv is one of. Raises
+        private: the directory of one that is not shared; children: what uv is one of. Raises
         BuildError when no Python meets the constraint or a requirement cannot be installed.
         """
         bundle = bundle.resolve()
@@ -196,7 +196,7 @@ class Environments:
                 commands.append((["pip", "install", "--python", str(new), "-r", file], cwd))
             for command, at in commands:
                 # uv leaves lock files in the temporary directory.
-                for line in self._uv(command, at, processes, TMPDIR=aside):
+                for line in self._uv(command, at, children, TMPDIR=aside):
                     say(line)
             refuse_outside(new, bundle)
             if not (directory / PYTHON).exists():  # its Python is gone
@@ -206,7 +206,7 @@ class Environments:
         return Environment(directory / PYTHON, str(python.version))
 
     def _uv(
-        self, arguments: list[str], cwd: Path, processes: Processes, **variables: str
+        self, arguments: list[str], cwd: Path, children: Children, **variables: str
     ) -> Iterator[str]:
         """Run uv and yield its lines; raises BuildError."""
         if self._settings is None:
@@ -230,7 +230,7 @@ class Environments:
         )
         last: deque[str] = deque(maxlen=LAST_LINES)
         try:
-            for line in processes.run([UV, *arguments], cwd=cwd, env=env):
+            for line in children.run([UV, *arguments], cwd=cwd, env=env):
                 last.append(ours.sub("", line))  # as the publisher knows it
                 yield last[-1]
         except subprocess.CalledProcessError:
@@ -241,7 +241,7 @@ class Environments:
         found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
         command = [sys.executable, "-m", "pip", "config", "list"]
         with contextlib.suppress(subprocess.CalledProcessError):
-            for line in self._processes.run(command, env=inherited()):
+            for line in self._children.run(command, env=inherited()):
                 if setting := re.match(r"(global|install|:env:)\.([\w-]+)=(.+)", line):
                     with contextlib.suppress(SyntaxError, ValueError):
                         found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
 from .bundles import Bundle
 from .errors import ConnectError, Problem
 from .jobs import BUILD, PROCESS, Job, now
-from .running.apps import App, NotStarted, variables
-from .running.environments import BuildError, Environments
-from .running.processes import Processes
+from .limits import Limits
+from .running.apps import App, NotStarted, Pool, variables
+from .running.children import Children
+from .running.environments import BuildError, Environment, Environments
 from .users import Group, User, Users, new_guid, new_key
 
 JOBS = 100  # of a content that have ended; older ones go
@@ -65,9 +67,10 @@ class Content:
         self.created = self.deployed = now()
         self.bundles: dict[str, Bundle] = {}
         self.active: Bundle | None = None
-        self.processes = Processes()  # its builds and apps
-        self.lock = threading.Lock()  # of `bundles`, `active` and these
-        self.asked = self.shown = 0  # numbers of deployments
+        self.pools: dict[str, Pool] = {}  # of the bundles that are built, by their id
+        self.children = Children()  # its builds and apps
+        self.lock = threading.Lock()  # of the bundles, the pools and these
+        self.last_deployment = self.active_deployment = 0  # numbers
         self.jobs: list[Job] = []  # oldest first
         self.directory = directory / self.guid
         self.directory.mkdir()
@@ -81,7 +84,20 @@ class Content:
         """The bundles that are newer than the active one, and built."""
         bundles = list(self.bundles.values())
         after = bundles.index(self.active) + 1 if self.active else 0
-        return [bundle for bundle in bundles[after:] if bundle.environment]
+        return [bundle for bundle in bundles[after:] if bundle.id in self.pools]
+
+    @property
+    def pool(self) -> Pool | None:
+        """What runs for visitors."""
+        return self.pools.get(self.active.id) if self.active else None
+
+    @property
+    def state(self) -> str:
+        """What became of the active bundle, in words."""
+        failed = self.active.failure if self.active else self.problem
+        if failed or not self.pool:
+            return "failed" if failed else "not deployed"
+        return "running" if self.pool.running else "not started"
 
     @property
     def problem(self) -> str:
@@ -125,19 +141,38 @@ class Content:
         """Say why a bundle does not run, and where its log is; empty if it did not fail."""
         return f"{self.explain(bundle)} Its log: {self.log}" if bundle and bundle.failure else ""
 
-    def activate(self, bundle: Bundle, asked: int) -> bool:
+    def add_pool(
+        self, bundle: Bundle, environment: Environment, start: Callable, size: int
+    ) -> None:
+        """Let so many processes run a bundle that is built; raises NotFound if it is deleted."""
+        with self.lock:
+            self.check_kept(bundle)
+            pool = self.pools.get(bundle.id)
+            if pool is None or pool.environment != environment:
+                self.pools[bundle.id] = Pool(environment, start, size)
+                if pool:
+                    pool.retire()
+
+    def activate(self, bundle: Bundle, deployment: int) -> bool:
         """Show a bundle to visitors. The others answer the requests in progress, and stop.
 
-        asked: the number of the deployment; False when a later one was faster.
+        deployment: its number; False when a later one was faster.
         """
         with self.lock:
             self.check_kept(bundle)
-            if asked < self.shown:
+            if deployment < self.active_deployment:
                 return False
-            self.active, self.deployed, self.shown = bundle, now(), asked
-            for other in list(self.bundles.values()):
-                other.pool.retire(other is not bundle)
+            self.active, self.deployed, self.active_deployment = bundle, now(), deployment
+            for bundle_id, pool in self.pools.items():
+                pool.retire(bundle_id != bundle.id)
             return True
+
+    def restart(self) -> None:
+        """Let other processes answer from now on; those that run answer what is in progress."""
+        with self.lock:
+            for bundle_id, pool in self.pools.items():
+                self.pools[bundle_id] = pool.successor()
+                pool.retire()
 
     def check_kept(self, bundle: Bundle) -> None:
         """Raise NotFound if a bundle has been deleted, maybe with its content."""
@@ -164,7 +199,9 @@ class Content:
             if bundle is self.active:
                 raise ConnectError(Problem.ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
             self.bundles.pop(bundle.id, None)
-        bundle.pool.stop()
+            pool = self.pools.pop(bundle.id, None)
+        if pool:
+            pool.stop()
         bundle.remove_files()
 
     @contextmanager
@@ -176,10 +213,11 @@ class Content:
         crashes.
         """
         bundle = self.bundle(bundle_id)
-        if bundle.environment is None:
-            raise NotFound(self.cause(bundle) or "The bundle is not built yet.")
+        pool = self.pools.get(bundle.id)
+        if pool is None:
+            raise NotFound(self.cause(bundle) or f"Bundle {bundle.id} is not deployed yet.")
         try:
-            with bundle.pool.connected() as connection:
+            with pool.connected() as connection:
                 bundle.failure = ""
                 yield connection
         except BadGateway as error:
@@ -189,7 +227,7 @@ class Content:
             raise BadGateway(message) from None
 
 
-class Contents:
+class Store:
     """All that is deployed on one server, and what builds and runs it."""
 
     def __init__(
@@ -199,19 +237,19 @@ class Contents:
         environments: Path,
         users: Users,
         processes: int,
-        start_seconds: float,
+        limits: Limits,
     ) -> None:
         """Raises OSError when `environments` cannot be made.
 
-        processes: how many run of each bundle; start_seconds: for one to start.
+        processes: how many run of each bundle.
         """
         self.url = url
         self.by_guid: dict[str, Content] = {}
         self.paths = threading.Lock()  # of names and vanity paths, which are unique
-        self.processes = Processes()
-        self.processes_each = processes
-        self._start_seconds = start_seconds
-        self.environments = Environments(environments, self.processes)
+        self.children = Children()
+        self.processes = processes
+        self._limits = limits
+        self.environments = Environments(environments, self.children)
         self.environments.prepare()
         self._directory = directory
         self._users = users
@@ -274,18 +312,19 @@ class Contents:
         self.by_guid.pop(content.guid, None)
         self._users.by_key.pop(content.key, None)
         with content.lock:
-            content.active, bundles = None, list(content.bundles.values())
+            content.active, pools = None, list(content.pools.values())
             content.bundles.clear()
-        for bundle in bundles:
-            bundle.pool.stop()
-        content.processes.close()
+            content.pools.clear()
+        for pool in pools:
+            pool.stop()
+        content.children.close()
         shutil.rmtree(content.directory, ignore_errors=True)
 
     def close(self) -> None:
         """End all processes, and wait for the builds to remove what they made."""
-        self.processes.close()
+        self.children.close()
         for content in self.all():
-            content.processes.close()
+            content.children.close()
         for build in list(self._builds):
             build.join()
         self.environments.close()
@@ -301,12 +340,9 @@ class Contents:
     ) -> Bundle:
         """Add a bundle; raises HTTPException or OSError, and keeps nothing then; see Bundle."""
 
-        def start(bundle: Bundle) -> App:
-            return self._start(content, bundle)
-
         number = next(self._bundle_ids)
         directory = content.directory / number
-        bundle = Bundle(number, directory, read, metadata, checksum, start, self.processes_each)
+        bundle = Bundle(number, directory, read, metadata, checksum)
         with content.lock:
             if content.guid in self.by_guid:
                 content.bundles[number] = bundle
@@ -318,31 +354,31 @@ class Contents:
         """Start to build a bundle, and to show it to visitors if `activate`."""
         job = content.start_job(BUILD, bundle)
         with content.lock:
-            content.asked += activate
-            asked = content.asked if activate else None
-        build = threading.Thread(target=self._deploy, args=(job, content, bundle, asked))
+            content.last_deployment += activate
+            deployment = content.last_deployment if activate else None
+        build = threading.Thread(target=self._deploy, args=(job, content, bundle, deployment))
         self._builds.add(build)
         build.start()
         return job
 
-    def _deploy(self, job: Job, content: Content, bundle: Bundle, asked: int | None) -> None:
+    def _deploy(self, job: Job, content: Content, bundle: Bundle, deployment: int | None) -> None:
         """Build a bundle, and show it to visitors if it has a number; ends the job in any case."""
         bundle.failure = failure = ""
         # These lines are Connect's (posit-dev/publisher#793); Posit Publisher reads them.
         job.add("Building Python API...")
         try:
-            own = bundle.directory / "environment"
+            private = bundle.directory / "environment"
             built = self.environments.build(
-                bundle.manifest, bundle.files, own, job.add, content.processes
+                bundle.manifest, bundle.files, private, job.add, content.children
             )
-            bundle.environment = built
             job.add(f"Completed Python build using Local against Python version: '{built.version}'")
-            content.check_kept(bundle)
+            start = partial(self._start, content, bundle, built.python)
+            content.add_pool(bundle, built, start, self.processes)
             job.add("Launching Python API...")
-            if asked is not None:
-                shown = content.activate(bundle, asked)
+            if deployment is not None:
+                active = content.activate(bundle, deployment)
                 later = "is built; one that was deployed after it is active."
-                job.add(f"Bundle {bundle.id} {'is active.' if shown else later}")
+                job.add(f"Bundle {bundle.id} {'is active.' if active else later}")
         except Exception as error:  # whatever it is, clients wait for the end
             bundle.failure = reason_of(error)
             if content.bundles.get(bundle.id) is not bundle:
@@ -357,9 +393,7 @@ class Contents:
             job.end(1 if failure else 0, failure)
             self._builds.discard(threading.current_thread())
 
-    def _start(self, content: Content, bundle: Bundle) -> App:
-        assert bundle.environment  # see Content.connected
-        python = bundle.environment.python
+    def _start(self, content: Content, bundle: Bundle, python: Path) -> App:
         job = content.start_job(PROCESS, bundle)
         given = {
             "CONNECT_SERVER": f"{self.url}/",
@@ -369,13 +403,13 @@ class Contents:
             **content.variables,
         }
         return App(
-            content.processes,
+            content.children,
             python,
             bundle.manifest.entrypoint,
             job,
             self._directory / next(self._sockets),
-            self.processes_each,
-            self._start_seconds,
+            self.processes,
+            self._limits.start_seconds,
             cwd=bundle.files,
             env=variables(python, given),
         )

@@ -22,7 +22,7 @@ def lines_of(stream: IO[str]) -> Iterator[str]:
         yield line.rstrip("\n")
 
 
-class Processes:
+class Children:
     """Starts commands and ends them, with all that they started."""
 
     def __init__(self) -> None:
