@@ -40,7 +40,7 @@ Headers = list[tuple[str, str]]
 
 
 class Proxy:
-    """A WSGI app: the contents, and another app for what belongs to none."""
+    """A WSGI app: the content items, and another app for all other URLs."""
 
     def __init__(
         self,

@@ -345,6 +345,7 @@ DOINGS = {
     "child that ends": ("", "os.fork() or os._exit(3)"),
     "child that exits": ("", "os.fork() or sys.exit(3)"),
     "child that fails": ("", "os.fork() or 1 / 0"),
+    "child that answers, too": ("", "os.fork() and os.wait()"),
     "child of multiprocessing": (
         "import multiprocessing",
         "multiprocessing.get_context('fork').Process(target=print).start()",
@@ -404,6 +405,6 @@ def test_process_that_cannot_run_ends_its_job_and_says_so(server, tmp_path, env,
     job = jobs.Job(jobs.PROCESS, "1")
     with pytest.raises(apps.NotStarted, match=f"The app did not start: {re.escape(told)}"):
         path, options = tmp_path / "socket", {"cwd": tmp_path, "env": env}
-        apps.App(server.store.processes, Path(python), "app:app", job, path, **options).connect()
+        apps.App(server.store.children, Path(python), "app:app", job, path, **options).connect()
     assert job.entries[-1].text.startswith(f"The app did not start: {told}")
     assert job.ended and job.exit_code == 1

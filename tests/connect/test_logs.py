@@ -64,7 +64,7 @@ def test_log_is_a_page_for_a_browser(owner, content, logged):
 @pytest.mark.parametrize("headers", [{}, PAGE], ids=["text", "page"])
 def test_page_of_logs_is_bounded(server, owner, content, headers):
     """However many processes have printed much: anybody may open it."""
-    jobs = server.contents.get(content["guid"]).jobs
+    jobs = server.store.get(content["guid"]).jobs
     for number in range(20):
         job = Job(PROCESS, "1")
         for _ in range(10):

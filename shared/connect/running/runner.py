@@ -54,6 +54,7 @@ HOP_BY_HOP = re.compile(
 )
 END_SECONDS = 2  # for threads that still run, and atexit
 BUNDLE = os.getcwd()  # the app may change it
+PID = os.getpid()  # a child of the app has another one
 # For tracebacks and the app's log: an app may close or replace sys.stderr.
 ERRORS = io.TextIOWrapper(
     io.FileIO(2, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True
@@ -127,7 +128,7 @@ class ServingWatch:
         """seconds: for the import; fail: gets the reason, and ends the process."""
         self._look, self._stay = seconds / 240, seconds / 30
         self._fail_with = fail
-        self._main, self._pid = threading.get_ident(), os.getpid()
+        self._main = threading.get_ident()
         self._in_threads = set()  # the ports that other threads serve
         self._over = False
         self._lock = threading.Lock()
@@ -147,7 +148,7 @@ class ServingWatch:
 
     def _accepted(self, listener):
         """Note who accepts at a port; not in a child, which may be a server."""
-        if listener.family != socket.AF_UNIX and os.getpid() == self._pid:
+        if listener.family != socket.AF_UNIX and os.getpid() == PID:
             if threading.get_ident() == self._main:
                 self._fail(self._place())
             self._in_threads.add((listener.family, listener.getsockname()))
@@ -340,6 +341,14 @@ class Task(task.WSGITask):
         if missing > 0 and self.has_body and self.request.command != "HEAD":
             raise ValueError(f"the body is {missing} bytes shorter than its Content-Length")
 
+    def write(self, data):
+        end_child()
+        super().write(data)
+
+    def finish(self):
+        end_child()
+        super().finish()
+
     def fail(self):
         """Answer with an error, if nothing is sent yet; else visitors see that it breaks off."""
         if self.wrote_header:
@@ -370,6 +379,12 @@ class Requests(list):
     """Those that have come, for the main thread."""
 
     add_task = list.append
+
+
+def end_child():
+    """End a process that the app forked in a view, and that comes back: it must not answer, too."""
+    if os.getpid() != PID:
+        os._exit(1)
 
 
 def open_standard_files():
@@ -412,7 +427,6 @@ def serve(app, path, started):
 
 def main():
     entrypoint, processes, seconds, path, _ = sys.argv[1:]
-    pid = os.getpid()
 
     def tell(text):
         with open(path + CONTROL, "wb", 0) as control:
@@ -450,9 +464,9 @@ def main():
     Task.multiprocess = int(processes) > 1
     Task.logger.addHandler(logging.StreamHandler(ERRORS))
     try:
-        serve(app, path, lambda: tell(f"listens {pid}"))
+        serve(app, path, lambda: tell(f"listens {PID}"))
     except BaseException as error:
-        if os.getpid() == pid:  # and no child that ends
+        if os.getpid() == PID:  # and no child that ends
             tell("ended")  # before the visitor sees it, and asks again
             if isinstance(error, SystemExit):
                 print_exception(error)
