@@ -178,7 +178,8 @@ def test_import_that_hangs_is_reported_as_such(environments):
             assert response.status_code == 502
             assert "did not start within 0.5 seconds" in response.text
         with key_client(server, "admin") as owner:
-            read_log(owner, content, "was stopped by the server")
+            log = read_log(owner, content, "was stopped by the server")
+        assert re.search(r'File "[^"]*app.py", line 3 in <module>', log)
         assert set(psutil.Process().children(recursive=True)) <= running
 
 
