@@ -9,21 +9,13 @@ from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 # The first, of Debian, has no windows, and shows a page in half the time.
 COMMANDS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHANNELS = ("chrome", "msedge")  # Playwright knows where each platform installs them
-# One process for all pages shows a console again in a third of the time.
-ARGUMENTS = ["--renderer-process-limit=1"]
-
-
-def candidates() -> Iterator[dict[str, str]]:
-    """Yield arguments of Playwright's `launch`, best first."""
-    for path in filter(None, map(shutil.which, COMMANDS)):
-        yield {"executable_path": path}
-    yield from ({"channel": channel} for channel in CHANNELS)
-    yield {}  # the one that Playwright has downloaded
 
 
 def launch(playwright: Playwright, arguments: list[str]) -> Browser:
     """Start the first browser that starts; raises LookupError when none does."""
-    for candidate in candidates():
+    candidates = [{"executable_path": path} for path in map(shutil.which, COMMANDS) if path]
+    candidates += [{"channel": channel} for channel in CHANNELS]
+    for candidate in [*candidates, {}]:  # the last is the one that Playwright has downloaded
         try:
             return playwright.chromium.launch(args=arguments, **candidate)
         except Error:
@@ -37,8 +29,11 @@ def open_browser(fingerprint: str | None = None) -> Iterator[Browser]:
 
     fingerprint: of a certificate that it trusts, as `TlsProxy` has it.
     """
-    trusted = [f"--ignore-certificate-errors-spki-list={fingerprint}"] if fingerprint else []
-    with sync_playwright() as playwright, launch(playwright, ARGUMENTS + trusted) as browser:
+    # One process for all pages shows a console again in a third of the time.
+    arguments = ["--renderer-process-limit=1"]
+    if fingerprint:
+        arguments.append(f"--ignore-certificate-errors-spki-list={fingerprint}")
+    with sync_playwright() as playwright, launch(playwright, arguments) as browser:
         yield browser
 
 
