@@ -149,7 +149,7 @@ ON_DEMAND = {"manifests", "pictures", "bench", "connect"}
 
 
 def test_environment_runs_by_default_or_weekly_or_is_on_demand(tox, by_default):
-    weekly = re.findall(r"run -(?:e|m) (\S+)", WORKFLOW.read_text(encoding="utf-8"))
+    weekly = re.findall(r"- run -(?:e|m) (\S+)", WORKFLOW.read_text(encoding="utf-8"))
     labels = tox["tox"]["labels"]
     run = {
         name for names in weekly for word in names.split(",") for name in labels.get(word, [word])
