@@ -1,4 +1,4 @@
-"""A build ends with its content and with its server, and leaves nothing behind."""
+"""A build ends with its content and with its server, whatever it does, and leaves nothing behind."""
 
 import socket
 import threading
@@ -6,8 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from shared.connect.running import environments
 from shared.connect.server import LocalConnect
-from tests.connect.support import key_client, make_bundle
+from tests.connect.support import deploy_bundle, key_client, make_bundle
 
 
 @pytest.fixture
@@ -82,3 +83,28 @@ def test_end_of_the_server_ends_a_build(building, tmp_path, monkeypatch):
     server.close()
     assert end_of(connection) and ended[:2] == ["build", "server"]
     assert not unfinished(tmp_path)
+
+
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+PRINTING = {
+    "one line without an end": "while True: print('x' * 10_000, end='')",
+    "lines without an end": "while True: print('x' * 10_000)",
+    "uv's words": "print('Because ' * 60_000); raise SystemExit('not built')",
+    "many lines": "print('error: Because a, we can conclude that b.\\n' * 60_000); raise SystemExit(1)",
+}
+
+
+@pytest.mark.parametrize("source", PRINTING.values(), ids=PRINTING)
+def test_build_that_prints_ends_with_a_short_reason(api, content, monkeypatch, source):
+    """uv keeps all of it, so its memory is limited; others are answered meanwhile."""
+    monkeypatch.setattr(environments, "MAX_MEMORY", 400 * 1024**2)
+    project = {"pyproject.toml": PROJECT, "backend.py": source}
+    files = {f"package/{name}": text for name, text in project.items()}
+    bundle = make_bundle({"requirements.txt": "./package", **files})
+    _, task = deploy_bundle(api, content, bundle)
+    assert task["code"] == 1 and len(task["error"]) < 1200

@@ -130,16 +130,6 @@ def test_log_is_bounded_whatever_an_app_prints(server, api, owner, content, code
     assert len(entries) <= jobs.LINES and sum(len(text) for _, _, text in entries) < 1.1 * 2**20
 
 
-def test_build_that_prints_much_is_bounded(server, api, content):
-    """What a package's build prints is in the log, and in the reason."""
-    setup = "print('x' * 20_000_000)\nraise SystemExit('not built')\n"
-    files = {"requirements.txt": "./package", "package/setup.py": setup}
-    _, task = deploy_bundle(api, content, make_bundle(files))
-    assert task["code"] == 1 and len(task["error"]) < 1.1 * 2**20
-    entries = server.store.get(content["guid"]).jobs[0].entries
-    assert sum(len(text) for _, _, text in entries) < 1.1 * 2**20
-
-
 def test_log_keeps_what_is_no_text(api, owner, content):
     """Lines that a progress bar writes over each other, colors, zeros and what is not UTF-8."""
     printed = b"10%\r20%\r\n\x1b[31mred\x1b[0m\n\xff\xfe\x00\n\xe2\x82"

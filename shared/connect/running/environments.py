@@ -50,6 +50,7 @@ PRINTING = re.compile(
     r"|PIP_(QUIET|VERBOSE|LOG)"
 )
 PLAIN = {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "TERM": "dumb"}
+MAX_MEMORY = 8 * 1024**3  # bytes of each process of a build: uv keeps all that a build prints
 LAST_LINES = 200  # of what uv prints, which say why it fails
 LONGEST_REASON = 1000  # characters
 LARGEST = 2**20  # bytes of a requirements file: 10,000 packages have a third of it
@@ -230,7 +231,9 @@ class Environments:
         )
         last: deque[str] = deque(maxlen=LAST_LINES)
         try:
-            for line in children.run([UV, *arguments], cwd=cwd, env=env):
+            # macOS has no such limit.
+            limited = f'ulimit -v {MAX_MEMORY // 1024} 2>&-; exec "$0" "$@"'
+            for line in children.run(["sh", "-c", limited, UV, *arguments], cwd=cwd, env=env):
                 last.append(ours.sub("", line))  # as the publisher knows it
                 yield last[-1]
         except subprocess.CalledProcessError:
