@@ -83,7 +83,7 @@ def test_list_is_filtered_and_comes_in_pages_of_100_at_most(table):
 def test_spec_names_the_type_of_each_column(cook, example):
     spec = cook(TITLE).get(example.spec_url).json
     types = {
-        "id": {"type": "integer"},
+        "id": {"type": "integer", "x-nullable": True},
         "day": {"type": "string", "format": "date", "x-nullable": True},
         "city": {"type": "string", "x-nullable": True},
         "visitors": {"type": "integer", "x-nullable": True},
