@@ -113,20 +113,17 @@ class Content:
 
     def may_be_seen_by(self, user: User | None) -> bool:
         """Whether a user, or a visitor who is not signed in, may see it."""
-        if self.access_type == "acl":
-            return user is not None and self.role_of(user) != "none"
-        return user is not None or self.access_type == "all"
+        return self.role_of(user) != "none"
 
-    def role_of(self, user: User) -> str:
-        """Return `owner` for the owner and collaborators, else `viewer`, or `none` without any.
-
-        These are Connect's roles of a permission; a user has those of all groups, too.
-        """
-        principals = {user.guid, *(group.guid for group in user.groups)}
-        roles = {each.role for each in list(self.permissions.values()) if each.guid in principals}
+    def role_of(self, user: User | None) -> str:
+        """Return Connect's `app_role`: owner, editor (a collaborator), viewer or none."""
+        groups = user.groups if user else ()
+        guids = {each.guid for each in (user, *groups) if each}
+        roles = {each.role for each in list(self.permissions.values()) if each.guid in guids}
         if user is self.owner or "owner" in roles:
-            return "owner"
-        return "viewer" if roles else "none"
+            return "owner" if user is self.owner else "editor"
+        is_open = self.access_type == "all" or (user and self.access_type == "logged_in")
+        return "viewer" if roles or is_open else "none"
 
     def bundle(self, id: str | None) -> Bundle:
         """Return a bundle, the active one for None; raises NotFound."""
@@ -134,7 +131,11 @@ class Content:
         if bundle is None and id:
             raise NotFound("There is no such bundle.")
         if bundle is None:
-            raise NotFound(self.cause(self.newest) or "Nothing is deployed here yet.")
+            draft = "Nothing is deployed here yet."
+            if self.drafts:
+                url = f"{self.url}_bundle{self.drafts[-1].id}/"
+                draft = f"Bundle {self.drafts[-1].id} is a draft that is not active: see {url}"
+            raise NotFound(self.cause(self.newest) or draft)
         return bundle
 
     def cause(self, bundle: Bundle | None) -> str:

@@ -58,12 +58,8 @@ def test_content_includes_what_is_asked_for(api, content, url):
 
 def test_contents_are_found_by_name_and_owner(api, content):
     name, owner = content["name"], content["owner_guid"]
-    for query, found in (
-        ({"name": name}, [content]),
-        ({"name": name, "owner_guid": owner}, [content]),
-        ({"name": name[:-1]}, []),
-        ({"owner_guid": "nobody"}, []),
-    ):
+    same, other = {"name": name, "owner_guid": owner}, {"owner_guid": "nobody"}
+    for query, found in ((same, [content]), ({"name": name[:-1]}, []), (other, [])):
         assert api.get("content", params=query).json() == found, query
 
 
@@ -142,11 +138,12 @@ def test_bundles_come_newest_first_and_in_pages(api, url):
         assert problem(api.get(f"{url}/bundles?{query}")) == (400, 25)
 
 
-def test_bundle_is_deleted_unless_it_is_active(api, owner, content, url):
+def test_bundle_is_deleted_with_its_files_unless_it_is_active(server, api, owner, content, url):
     active, _ = deploy_bundle(api, content, make_bundle())
     draft, _ = deploy_bundle(api, content, make_bundle(), activate=False)
-    assert problem(api.delete(f"{url}/bundles/{active}")) == (400, 75)
-    assert api.delete(f"{url}/bundles/{draft}").status_code == 204
+    files = server.directory / content["guid"] / draft
+    assert problem(api.delete(f"{url}/bundles/{active}")) == (400, 75) and files.exists()
+    assert api.delete(f"{url}/bundles/{draft}").status_code == 204 and not files.exists()
     for method in ("GET", "DELETE"):
         assert problem(api.request(method, f"{url}/bundles/{draft}")) == (404, 4)
     assert owner.get(f"{content['content_url']}_bundle{draft}/").status_code == 404

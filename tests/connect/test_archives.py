@@ -47,22 +47,17 @@ BREAKS_OFF = "The bundle cannot be unpacked: it breaks off."
 BAD = {
     "traversal": (bundle_with("../evil.py"), "'../evil.py' leads out of it"),
     "absolute": (bundle_with("/tmp/evil.py"), "'/tmp/evil.py' leads out of it"),
+    "line end": (bundle_with("../a\nb"), r"'../a\nb' leads out of it"),
     "link": (bundle_with("a/b", tarfile.SYMTYPE, "/etc"), f"'a/b' {LINK}"),
     "hard link": (bundle_with("a/b", tarfile.LNKTYPE, "app.py"), f"'a/b' {LINK}"),
     "fifo": (bundle_with("f", tarfile.FIFOTYPE), "'f' is neither a file nor a directory"),
     "file as directory": (bundle_with("app.py/b"), "'app.py/b': File exists"),
-    "directory as file": (bundle_with("."), "'.': Is a directory"),
-    "line end": (bundle_with("../a\nb"), r"'../a\nb' leads out of it"),
     "long name": (bundle_with("n" * 300), "File name too long"),
     "deep": (bundle_with("a/" * 101 + "b"), "is below more than 100 directories"),
-    "empty": (b"", "it is not gzipped. Upload a .tar.gz."),
     "zip": (b"PK\3\4" * 200, "it is not gzipped. Upload a .tar.gz."),
     "not a tar": (gzip.compress(b"manifest.json" * 100), "invalid header"),
     "truncated gzip": (WHOLE[:-1], "ended before the end-of-stream marker"),
-    "garbage after gzip": (WHOLE + b"garbage", "Not a gzipped file"),
-    "bad checksum": (WHOLE[:-8] + b"\0" * 8, "CRC check failed"),
     "end after a file": (gzip.compress(TAR[:FILE]), BREAKS_OFF),
-    "end in a file": (gzip.compress(TAR[: 512 + 20]), "unexpected end of data"),
     "garbage as a header": (gzip.compress(TAR[:FILE] + b"x" * 512 + TAR[FILE:]), BREAKS_OFF),
     "two tars": (WHOLE + WHOLE, "something follows its end"),
     "long padding": (gzip.compress(TAR + b"\0" * 2**21), "something follows its end"),
@@ -113,11 +108,11 @@ def test_archive_over_a_limit_is_refused(tmp_path, monkeypatch, limit, case):
 SPARSE = record(b"GNU.sparse.major=1") + record(b"GNU.sparse.minor=0")
 # What tarfile reads for a long time or for ever, at least before Python 3.12.6 or 3.13.6.
 HOSTILE = {
-    "digits": (extended(b"1" * 400_000), "a header has 400,000 bytes"),
-    "global digits": (extended(b"1" * 400_000, tarfile.XGLTYPE), "a header has 400,000 bytes"),
-    "Solaris digits": (extended(b"1" * 400_000, tarfile.SOLARIS_XHDTYPE), "400,000 bytes"),
+    **{
+        f"digits, {kind}": (extended(b"1" * 400_000, kind), "a header has 400,000 bytes")
+        for kind in (b"x", b"g", b"X", b"L", b"K")
+    },
     "long name": (header(tarfile.GNUTYPE_LONGNAME, 2**33), "a header has 8,589,934,592 bytes"),
-    "long link": (header(tarfile.GNUTYPE_LONGLINK, 2**33), "a header has 8,589,934,592 bytes"),
     "negative header": (header(tarfile.XHDTYPE, -1024), "'a' has a negative size"),
     "negative loop": (TAR[:FILE] + header(tarfile.REGTYPE, -1536), "'a' has a negative size"),
     "negative pax size": (

@@ -16,15 +16,11 @@ NO_JSON = {
     "nothing": "",
     "half an object": "{",
     "bytes that are not UTF-8": b'{"title": "\xff\xff\xff"}',
-    "UTF-16": '{"title": "text"}'.encode("utf-16"),
     "a byte order mark": '\ufeff{"title": "text"}'.encode(),
     "a lone surrogate": r'{"title": "abc\ud800"}',
-    "a lone surrogate as a key": r'{"\udfff": null}',
     "deep nesting": "[" * 50_000,
-    "deep nesting that is closed": "[" * 50_000 + "]" * 50_000,
     "deep objects": '{"a":' * 50_000,
     "NaN": '{"load_factor": NaN}',
-    "Infinity": '{"load_factor": -Infinity}',
     "a number that is too large": '{"load_factor": 1e999}',
     "a number with too many digits": '{"min_processes": %s}' % ("9" * 5000),
     "a key that comes twice": '{"title": "one", "title": "two"}',
@@ -33,15 +29,9 @@ NO_JSON = {
     "null": "null",
     "a string": '"{}"',
 }
-READ_BODIES = [
-    "POST content",
-    "PATCH content/GUID",
-    "PUT content/GUID/environment",
-    "PATCH content/GUID/environment",
-    "PUT content/GUID/vanity",
-    "POST content/GUID/deploy",
-    "POST content/GUID/build",
-]
+READ_BODIES = ["POST content", "PUT content/GUID/environment", "PATCH content/GUID/environment"]
+READ_BODIES += ["PUT content/GUID/vanity", "POST content/GUID/deploy", "POST content/GUID/build"]
+READ_BODIES += ["POST content/GUID/permissions"]
 
 
 def send(api, echo, asked, body=None, **options):
@@ -63,28 +53,21 @@ def test_what_is_not_json_is_refused(api, echo, body, operation):
 REFUSED = [
     ("POST content", "[]", 400, 87, "not a JSON object"),
     ("POST content", {"name": "a b"}, 400, 5, "name is not 3 to 64"),
-    ("POST content", {"name": "ab"}, 400, 5, "name is not 3 to 64"),
-    ("POST content", {"name": "a" * 65}, 400, 5, "name is not 3 to 64"),
     ("POST content", {"name": "abc\n"}, 400, 5, "name is not 3 to 64"),
-    ("POST content", {"name": 5}, 400, 87, "name is not a string"),
     ("POST content", {"access_type": "some"}, 400, 117, "is not acl, logged_in, all"),
     (CONTENT, {"title": "ab"}, 400, 122, "title is not 3 to 1024 characters"),
-    (CONTENT, {"title": "a" * 1025}, 400, 122, "title is not 3 to 1024 characters"),
-    (CONTENT, {"title": ["abc"]}, 400, 87, "title is not a string"),
     (CONTENT, {"description": "a" * 4097}, 400, 123, "description is over 4096"),
     (CONTENT, {"init_timeout": "60"}, 400, 87, "init_timeout is not a whole number"),
     (CONTENT, {"min_processes": True}, 400, 87, "min_processes is not a whole number"),
     (CONTENT, {"load_factor": "1"}, 400, 87, "load_factor is not a number"),
     (CONTENT, {"notify_on_share": "yes"}, 400, 87, "notify_on_share is not true or false"),
     (CONTENT, {"run_as": "root"}, 501, 1, "Not implemented here: run_as."),
-    (CONTENT, {"locked": True}, 501, 1, "Not implemented here: locked."),
     (CONTENT, {"owner_guid": "0-0"}, 501, 1, "Not implemented here: owner_guid."),
     # posit-dev/publisher#1061
     ("POST content", {"acces_type": "all"}, 400, 121, "There is no field acces_type here."),
     (CONTENT, {"guid": None}, 400, 121, "There is no field guid here."),
     (CONTENT, {"a\nb": 1}, 400, 121, r"There is no field a\nb here."),
     ("POST content/GUID/deploy", {"bundleId": "7"}, 400, 121, "no field bundleId"),
-    ("POST content/GUID/build", {"bundleId": "7"}, 400, 121, "no field bundleId"),
     ("PUT content/GUID/vanity", {"path": "a", "forced": True}, 400, 121, "no field forced"),
     (VARIABLES, [{"name": "A", "Value": "1"}], 400, 121, "no field Value"),
     ("POST content/GUID/permissions", {"principal": "a"}, 400, 121, "no field principal"),
@@ -97,38 +80,25 @@ REFUSED = [
     (VARIABLES, {}, 400, 87, "not a JSON array"),
     (VARIABLES, [1], 400, 87, "A part of the body is not a JSON object"),
     (VARIABLES, [{"value": "1"}], 400, 266, "no name"),
-    (VARIABLES, [{"name": 1, "value": "1"}], 400, 87, "name is not a string"),
-    (VARIABLES, [{"name": "A", "value": 1}], 400, 87, "value is not a string"),
     (VARIABLES, [{"name": "A=B", "value": "1"}], 400, 25, "has '=' or NUL: A=B."),
     (VARIABLES, [{"name": "A\0", "value": "1"}], 400, 25, r"has '=' or NUL: A\x00."),
     (VARIABLES, [{"name": "A", "value": "1\0"}], 400, 25, "The value of A has NUL"),
     (VARIABLES, [{"name": "A", "value": "é" * 65535}], 400, 25, "A is over 128 KiB"),
     (VARIABLES, [{"name": "A", "value": "1"}] * 2, 409, 149, "A comes twice"),
-    ("PUT content/GUID/vanity", {}, 400, 52, "reserved"),
     ("PUT content/GUID/vanity", {"path": "a\nb"}, 400, 25, r"a\nb"),
-    ("PUT content/GUID/vanity", {"path": 1}, 400, 87, "path is not a string"),
-    ("POST content/GUID/deploy", {"bundle_id": 5}, 400, 87, "bundle_id is not a string"),
     ("POST content/GUID/deploy", {"bundle_id": "x"}, 404, 4, "no such bundle"),
-    ("POST content/GUID/deploy", {"activate": "yes"}, 400, 87, "activate is not true or false"),
     ("GET content/GUID/bundles/x/download", None, 404, 4, "no such bundle"),
-    ("GET content/GUID/bundles?page_number=%ff", None, 400, 25, "page_number is not a number"),
     ("GET content/GUID/bundles?page_size=" + "9" * 5000, None, 400, 25, "page_size"),
     ("GET content/GUID?include=%00", None, 400, 161, "include takes only"),
     ("GET content/0-0", None, 404, 4, "no content"),
-    ("GET content/%ff%00", None, 404, 4, "no content"),
-    ("GET content/" + "a" * 10_000, None, 404, 4, "no content"),
     ("GET tasks/nothing", None, 404, 141, "no task"),
-    ("GET tasks/nothing?wait=NaN", None, 404, 141, "no task"),
     # Connect has them.
     ("POST tags", None, 501, 1, "Not implemented here: POST /__api__/v1/tags."),
     ("GET content/GUID/tags", None, 501, 1, "Not implemented here: GET /__api__/v1/content"),
     ("GET ../tokens", None, 501, 1, "Not implemented here: GET /__api__/tokens."),
     # It has not: posit-dev/with-connect.
     ("GET nothing", None, 404, 2, "There is no operation GET /__api__/v1/nothing."),
-    ("GET ../nothing", None, 404, 2, "There is no operation GET /__api__/nothing."),
-    ("GET ../", None, 404, 2, "There is no operation GET /__api__/."),
     ("POST user", None, 404, 2, "There is no operation POST /__api__/v1/user."),
-    ("GET content/GUID/nothing", None, 404, 2, "There is no operation GET /__api__/v1/content/"),
     ("GET a%0Db%ff", None, 404, 2, r"There is no operation GET /__api__/v1/a\rb�."),
 ]
 
@@ -158,17 +128,9 @@ def test_body_over_the_limit_is_refused(api, echo, monkeypatch):
     assert problem(send(api, echo, CONTENT, '{"title": "%s"}' % ("a" * 100))) == (413, 2)
 
 
-def test_server_settings_refuse_a_wrong_key_and_want_none(stranger):
-    """posit-dev/connectapi, tests/integrated."""
-    for key, status in (("Key wrong", 401), ("Bearer x", 200), ("", 200)):
-        headers = {"Authorization": key}
-        told = stranger.get("/__api__/server_settings", headers=headers)
-        assert told.status_code == status, key
-        if status == 401:
-            assert problem(told) == (401, 30)
-
-
-def test_unknown_operation_needs_no_key(stranger):
+def test_some_operations_need_no_key(stranger):
+    """posit-dev/connectapi, tests/integrated; posit-dev/with-connect."""
+    assert stranger.get("/__api__/server_settings").status_code == 200
     assert problem(stranger.get("/__api__/v1/nothing")) == (404, 2)
     assert problem(stranger.get("/__api__/v1/tags")) == (401, 24)
     # rsconnect bootstrap, which has none

@@ -1,7 +1,6 @@
 """Each build and each process is a job with a log of its own."""
 
 import re
-from datetime import timedelta
 
 import pytest
 
@@ -30,19 +29,10 @@ def logged(server, api, owner, content):
     return server.store.get(content["guid"]).jobs
 
 
-def test_lines_of_a_process_have_their_stream(logged):
-    process = logged[1]
-    lines = [(source, text) for _, source, text in process.entries]
-    assert {("stdout", "imported"), ("stderr", "complained")} < set(lines)
-    indented = '    raise LookupError("no greeting")'
-    assert {("stderr", indented), ("stderr", "LookupError: no greeting")} < set(lines)
-    assert ("stdout", f"Process {process.pid} started.") in lines
-    assert all(process.started <= time for time, _, _ in process.entries)
-
-
 def test_log_has_the_newest_line_at_the_end_and_each_with_its_time(owner, content, logged):
     log = read_log(owner, content)
-    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ stderr: complained$", log, re.MULTILINE)
+    for line in ("stdout: imported", "stderr: complained", "stderr: LookupError: no greeting"):
+        assert re.search(rf"^\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {line}$", log, re.MULTILINE)
     bundle, pid = logged[1].bundle_id, logged[1].pid
     titles = (f"Build of bundle {bundle} ended", f"Process {pid} of bundle {bundle} is running")
     places = [log.index(text) for text in (*titles, "imported", "no greeting")]
@@ -111,10 +101,8 @@ def test_task_goes_on_after_lines_that_are_gone():
 
 
 PRINTED = {
-    "one line": "print('x' * 100_000_000, flush=True)",
-    "long lines": "for _ in range(100): print('x' * 1_000_000)",
+    "one line": "print('x' * 20_000_000, flush=True)",
     "short lines": "for number in range(100_000): print('\\u20ac' * 100)",
-    "empty lines": "print('\\n' * 100_000)",
     "on stderr": "sys.stderr.write('x' * 20_000_000)",
 }
 
@@ -153,7 +141,3 @@ def test_oldest_jobs_of_a_content_go(api, owner, own_echo, monkeypatch):
     jobs = api.get(f"content/{own_echo['guid']}/jobs").json()
     assert [job["tag"] for job in jobs] == ["run_python_api"] * 3
     assert [job["status"] for job in jobs] == [0, 2, 2]
-
-
-def test_times_are_utc():
-    assert jobs.now().utcoffset() == timedelta(0)

@@ -21,7 +21,6 @@ BUILDS = {
     "was not found in the package registry": "no-such-package-0q",
     "No matching distribution found for": "iniconfig==99",
     "has no wheels with a matching": "pywin32==306",
-    "you require": "six<1\nsix>1",
     "No Python here meets": {"python": {"requires": ">=3.99"}},
     "is not in the bundle": "-e /home/me/package",
 }
@@ -38,7 +37,6 @@ def test_build_that_fails_is_told_in_the_words_of_the_page(api, content, words, 
 # By the page's words: the source of app.py, and the entrypoint.
 STARTS = {
     "ModuleNotFoundError: No module named 'requests'": ("import requests", "app:app"),
-    "No module named": ("", "main:app"),
     "module 'app' has no attribute": ("", "app:nope"),
     "attempted relative import with no known parent package": ("from . import helper", "app:app"),
     "KeyError: 'GREETINGS_DB'": ("import os; os.environ['GREETINGS_DB']", "app:app"),
@@ -50,9 +48,6 @@ STARTS = {
         "app:app",
     ),
     "is not a WSGI app": ("def create_app(): return print", "app:create_app"),
-    "SyntaxError": ("match = :", "app:app"),
-    "ended with code": ("def app(environ, start_response): import os; os._exit(3)", "app:app"),
-    "was killed by signal": ("import os; os.kill(os.getpid(), 9)", "app:app"),
 }
 
 
@@ -111,8 +106,12 @@ def test_app_that_fails_at_its_root_is_deployed_without_the_request(
     command = ("deploy", "api", "-n", "local", write_app(tmp_path / title, FAILS_AT_ROOT))
     with pytest.raises(ClientError, match="/logs"):
         rsconnect.run(*command)
-    rsconnect.run(*command, "--no-verify")
     (content,) = (c for c in api.get("content").json() if c["title"] == title)
+    draft = re.search(
+        r"is a draft that is not active: see (\S+)", owner.get(content["content_url"]).text
+    )
+    assert owner.get(f"{draft[1]}list").text == "listed"
+    rsconnect.run(*command, "--no-verify")
     assert owner.get(f"{content['content_url']}list").text == "listed"
     assert "`--no-verify`" in PAGE
 
@@ -142,10 +141,7 @@ def test_url_of_content_that_never_ran_tells_the_last_failure(api, owner, conten
     draft = owner.get(f"{url}_bundle{number}/")
     for answer in (draft, owner.get(url)):
         assert "0q" in answer.text and answer.text.endswith(f"{log}\n"), answer.text
-    assert (draft.status_code, owner.get(url).status_code) == (
-        502 if not requirements else 404,
-        404,
-    )
+    assert owner.get(url).status_code == 404
     assert "open the content's URL: it shows the cause, and the URL of the log" in PAGE
 
 

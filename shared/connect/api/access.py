@@ -58,9 +58,10 @@ def find_content() -> None:
 def check_access(content: Content) -> None:
     """Raise HTTPException unless the user may use the request's operation on a content."""
     user, owner = g.user, content.owner
-    if not content.may_be_seen_by(user):
+    role = content.role_of(user)
+    if role == "none":
         message = f"{user.name} may not see this content of {owner.name}."
         raise ConnectError(Problem.NO_VIEW, message)
-    if content.role_of(user) != "owner" and not is_open_to("viewers"):
+    if role == "viewer" and not is_open_to("viewers"):
         who = f"only {owner.name}, who owns the content, and collaborators may"
         abort(403, f"{user.name} may not do this: {who}.")

@@ -21,38 +21,27 @@ INCLUDES = {"owner", "tags", "vanity_url"}  # tags: there only when set, which t
 TEXTS: dict[str, type] = dict.fromkeys(["name", "title", "description", "access_type"], str)
 # Kept and given back, without an effect here; null is the server's default.
 SETTINGS: dict[str, type] = {
-    "connection_timeout": int,
-    "read_timeout": int,
-    "init_timeout": int,
-    "idle_timeout": int,
-    "min_processes": int,
-    "max_processes": int,
-    "max_conns_per_process": int,
-    "load_factor": float,
-    "memory_request": int,
-    "memory_limit": int,
-    "cpu_request": float,
-    "cpu_limit": float,
-    "amd_gpu_limit": int,
-    "nvidia_gpu_limit": int,
-    "default_r_environment_management": bool,
-    "default_py_environment_management": bool,
-    "metrics_collection_enabled": bool,
-    "notify_on_share": bool,
-    "otel_enabled": bool,
-    "default_image_name": str,
+    name: kind
+    for kind, names in {
+        int: """
+            connection_timeout read_timeout init_timeout idle_timeout min_processes max_processes
+            max_conns_per_process memory_request memory_limit amd_gpu_limit nvidia_gpu_limit
+        """,
+        float: "load_factor cpu_request cpu_limit",
+        bool: """
+            default_r_environment_management default_py_environment_management
+            metrics_collection_enabled notify_on_share otel_enabled
+        """,
+        str: "default_image_name",
+    }.items()
+    for name in names.split()
 }
-# What a client may set on a Connect only, by the API reference.
-FIXED: dict[str, type] = {
-    "owner_guid": str,
-    "locked": bool,
-    "locked_message": str,
-    "run_as": str,
-    "run_as_current_user": bool,
-    "service_account_name": str,
-    "default_environment_guid": str,
-    "content_category": str,
-}
+# What only a Connect lets clients set, by the API reference.
+FIXED: dict[str, type] = {"locked": bool, "run_as_current_user": bool} | dict.fromkeys(
+    ["owner_guid", "locked_message", "run_as", "service_account_name", "content_category"]
+    + ["default_environment_guid"],
+    str,
+)
 # What nobody can set, and is null.
 UNSET = """
     image_name environment_guid r_version r_environment_management quarto_version node_version
@@ -92,7 +81,7 @@ def content_record(content: Content, user: User, include: Collection[str] = ()) 
             "last_deployed_time": timestamp(content.deployed),
             "content_url": content.url,
             "dashboard_url": content.dashboard,
-            "app_role": role_of_user(content, user),
+            "app_role": content.role_of(user),
             **built_record(content, bundle),
         }
     )
@@ -101,14 +90,6 @@ def content_record(content: Content, user: User, include: Collection[str] = ()) 
     if "vanity_url" in include and content.vanity:
         record["vanity_url"] = content.url.replace(content.mount, content.vanity)
     return record
-
-
-def role_of_user(content: Content, user: User) -> str:
-    """`owner`, `editor` for a collaborator, `viewer` or `none`: values of app_role."""
-    role = content.role_of(user)
-    if role == "owner" and user is not content.owner:
-        return "editor"
-    return "viewer" if role == "none" and content.may_be_seen_by(user) else role
 
 
 def included() -> set[str]:
@@ -131,13 +112,10 @@ def changes() -> tuple[dict[str, str | None], dict]:
     for name in FIXED:
         if body[name] not in (None, "", same[name]):
             not_implemented(name)
-    texts = {name: body[name] for name in sent if name in TEXTS}
     # An empty name leaves the choice to the server. Only a title can be taken away.
-    texts = {
-        name: text
-        for name, text in texts.items()
-        if text or name == "title" or (name, text) == ("description", "")
-    }
+    texts = {name: body[name] for name in sent if name in TEXTS and (body[name] or name == "title")}
+    if sent.get("description") == "":
+        texts["description"] = ""
     if not re.fullmatch(r"[\w.-]{3,64}", texts.get("name") or "its", re.ASCII):
         message = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
         raise ConnectError(Problem.BAD_NAME, message)
@@ -179,8 +157,8 @@ def list_contents():
     include = included()
     seen = [content for content in store.all() if content.may_be_seen_by(g.user)]
     records = [content_record(content, g.user, include) for content in seen]
-    wanted = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
-    return [record for record in records if wanted.items() <= record.items()]
+    query = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
+    return [record for record in records if query.items() <= record.items()]
 
 
 @blueprint.post("/v1/content")
