@@ -34,59 +34,49 @@ def test_build_that_fails_is_told_in_the_words_of_the_page(api, content, words, 
     assert words in task["error"] and words in PAGE
 
 
-# By the page's words: the source of app.py, and the entrypoint.
+# By the page's words: the source of app.py, or an entrypoint.
 STARTS = {
-    "ModuleNotFoundError: No module named 'requests'": ("import requests", "app:app"),
-    "module 'app' has no attribute": ("", "app:nope"),
-    "attempted relative import with no known parent package": ("from . import helper", "app:app"),
-    "KeyError: 'GREETINGS_DB'": ("import os; os.environ['GREETINGS_DB']", "app:app"),
-    "JSONDecodeError: Expecting value": ("import json; json.loads('')", "app:app"),
-    "FileNotFoundError": ("open('data.csv')", "app:app"),
-    "Address already in use": (
-        "from socket import create_server; first = create_server(('127.0.0.1', 0)); "
-        "create_server(first.getsockname())",
-        "app:app",
-    ),
-    "is not a WSGI app": ("def create_app(): return print", "app:create_app"),
+    "ModuleNotFoundError: No module named 'requests'": "import requests",
+    "No module named": "main:app",
+    "module 'app' has no attribute": "app:nope",
+    "attempted relative import with no known parent package": "from . import helper",
+    "JSONDecodeError: Expecting value": "import json; json.loads('')",
+    "Address already in use": "from socket import create_server as create\n"
+    "first = create(('127.0.0.1', 0)); create(first.getsockname())",
+    "is not a WSGI app": "def app(): return print",
+    "ended with code": "def app(environ, start_response): import os; os._exit(3)",
+    "was killed by signal": "import os; os.kill(os.getpid(), 9)",
 }
 
 
 @pytest.mark.parametrize(("words", "cause"), STARTS.items(), ids=STARTS)
 def test_app_that_fails_is_told_in_the_words_of_the_page(api, owner, content, words, cause):
-    source, entrypoint = cause
+    source, entrypoint = ("", cause) if re.fullmatch(r"\w+:\w+", cause) else (cause, "app:app")
     deploy_bundle(api, content, make_bundle({"app.py": source}, entrypoint=entrypoint))
     response = owner.get(content["content_url"])
     assert response.status_code == 502
     assert words in response.text and words in PAGE
 
 
-def without_requirements(directory):
-    (directory / "requirements.txt").unlink()
-
-
-def in_utf_16(directory):
-    (directory / "requirements.txt").write_text("six\r\n", encoding="utf-16")
-
-
-# By the page's words: what is done to the directory, and options of `rsconnect deploy`.
+# By the page's words: a file of the directory, or None without it, and `rsconnect deploy` options.
 CLIENTS = {
-    "The requirements file 'requirements.txt' does not exist": (without_requirements, "api"),
-    "'utf-8' codec can't decode byte 0xff": (in_utf_16, "api"),
-    "cannot be specified in conjunction with": (lambda _: None, "api", "-s", "http://127.0.0.1:9"),
-    "not found in the environment": (lambda _: None, "api", "-E", "NAME"),
-    "only 'python-api' runs": (lambda _: None, "fastapi"),
-    "Could not access the deployed content": (
-        lambda directory: (directory / "app.py").write_text("1/0", encoding="utf-8"),
-        "api",
-    ),
+    "The requirements file 'requirements.txt' does not exist": ("requirements.txt", None, "api"),
+    "'utf-8' codec can't decode byte 0xff": ("requirements.txt", "six".encode("utf-16"), "api"),
+    "cannot be specified in conjunction with": ("a", b"", "api", "-s", "http://127.0.0.1:9"),
+    "not found in the environment": ("a", b"", "api", "-E", "NAME"),
+    "only 'python-api' runs": ("a", b"", "fastapi"),
+    "Could not access the deployed content": ("app.py", b"1/0", "api"),
 }
 
 
 @pytest.mark.parametrize(("words", "cause"), CLIENTS.items(), ids=CLIENTS)
 def test_client_that_stops_says_so_in_the_words_of_the_page(rsconnect, tmp_path, words, cause):
-    change, kind, *options = cause
+    name, content, kind, *options = cause
     directory = write_app(tmp_path / "app")
-    change(tmp_path / "app")
+    if content is None:
+        (tmp_path / "app" / name).unlink()
+    else:
+        (tmp_path / "app" / name).write_bytes(content)
     with pytest.raises(ClientError) as error:
         rsconnect.run("deploy", kind, "-n", "local", "-e", "app:app", *options, directory)
     assert words in error.value.output and words in PAGE
@@ -138,10 +128,10 @@ def test_url_of_content_that_never_ran_tells_the_last_failure(api, owner, conten
     assert owner.get(url).text == "Nothing is deployed here yet.\n"
     bundle = make_bundle({"requirements.txt": requirements, "app.py": "import gone_0q"})
     number, _ = deploy_bundle(api, content, bundle, activate=False)
-    draft = owner.get(f"{url}_bundle{number}/")
-    for answer in (draft, owner.get(url)):
+    answers = [owner.get(f"{url}_bundle{number}/"), owner.get(url)]
+    for answer in answers:
         assert "0q" in answer.text and answer.text.endswith(f"{log}\n"), answer.text
-    assert owner.get(url).status_code == 404
+    assert [answer.status_code for answer in answers] == [404 if requirements else 502, 404]
     assert "open the content's URL: it shows the cause, and the URL of the log" in PAGE
 
 
@@ -156,42 +146,32 @@ def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, api, t
     assert words in error.value.output and words in PAGE
 
 
-def test_status_means_what_the_page_says(api, viewer, content):
-    """401 is for who sends no key, 403 for a user who may not."""
+def test_access_and_its_statuses_mean_what_the_pages_say(api, viewer, content):
     deploy_bundle(api, content, make_bundle())
-    url = content["content_url"]
-    statuses = httpx.get(url).status_code, viewer.get(url).status_code
-    meanings = dict(re.findall(r"^- (40[13]): (.*)", PAGE, re.MULTILINE))
-    assert "no API key" in meanings[str(statuses[0])]
-    assert "its user has no access" in meanings[str(statuses[1])]
-
-
-def test_access_types_mean_what_the_readme_says(api, viewer, content):
-    deploy_bundle(api, content, make_bundle())
-    section = README.read_text(encoding="utf-8").partition("### Let others call it")[2]
-    meanings = dict(re.findall(r"^- `(\w+)`: (.*)", section, re.MULTILINE))
-    assert set(meanings) == {"acl", "logged_in", "all"}
-    for access, meaning in meanings.items():
-        api.patch(f"content/{content['guid']}", json={"access_type": access}).raise_for_status()
-        answers = [client.get(content["content_url"]).is_success for client in (httpx, viewer)]
-        assert answers == ["without a key" in meaning, "you and" not in meaning], access
+    readme = README.read_text(encoding="utf-8").partition("### Let others call it")[2]
+    access = dict(re.findall(r"^- `(\w+)`: (.*)", readme, re.MULTILINE))
+    assert access.keys() == {"acl", "logged_in", "all"}
+    statuses = dict(re.findall(r"^- (40[13]): (.*)", PAGE, re.MULTILINE))
+    assert "no API key" in statuses["401"] and "its user has no access" in statuses["403"]
+    for value, meaning in access.items():
+        api.patch(f"content/{content['guid']}", json={"access_type": value}).raise_for_status()
+        answers = [client.get(content["content_url"]).status_code for client in (httpx, viewer)]
+        for_all, for_users = "without a key" in meaning, "you and" not in meaning
+        assert answers == [200 if for_all else 401, 200 if for_users else 403], value
 
 
 def test_permission_of_the_readme_lets_a_user_in(server, api, viewer, content, tmp_path):
     deploy_bundle(api, content, make_bundle())
-    _, find, add = commands("Let others call it")
+    user = viewer.get("/__api__/v1/user").json()
     names = {"https://connect.example.com": server.url, "YOUR-API-KEY": server.api_key}
-    names |= {"GUID": content["guid"], "ada": viewer.get("/__api__/v1/user").json()["username"]}
-
-    def answer(command):
-        return json.loads(
-            curl(re.sub("|".join(names), lambda match: names[match[0]], command), tmp_path)
-        )
-
-    (user,) = answer(find)["results"]
-    names["USER"] = user["guid"]
+    names |= {"GUID": content["guid"], "ada": user["username"], "USER": user["guid"]}
+    _, *requests = (
+        re.sub("|".join(names), lambda match: names[match[0]], command)
+        for command in commands("Let others call it")
+    )
     assert viewer.get(content["content_url"]).status_code == 403
-    permission = answer(add)
+    found, permission = (json.loads(curl(command, tmp_path)) for command in requests)
+    assert [item["guid"] for item in found["results"]] == [user["guid"]]
     assert viewer.get(content["content_url"]).status_code == 200
     url = f"content/{content['guid']}/permissions"
     assert api.get(url).json() == [permission]
