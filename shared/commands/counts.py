@@ -1,14 +1,15 @@
 """Prints how many tests of this tox run passed, which failed, and what was not tested."""
 
+import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-WITHOUT_TESTS = {"lint", "counts"}
 NAMED = 20  # failed tests of one environment
 
 
@@ -24,7 +25,8 @@ def main() -> None:
         # Other files are from earlier runs.
         if run["tox"] == os.getppid():
             runs[file.parent.name] = run
-    text = "\n".join(summary(runs, [name for name in sys.argv[1:] if name not in WITHOUT_TESTS]))
+    names = [name for name in sys.argv[1:] if name not in ("lint", "counts")]  # without tests
+    text = "\n".join(summary(runs, names))
     print(text)
     (directory / "summary.txt").write_text(f"{text}\n", encoding="utf-8")
 
@@ -40,27 +42,24 @@ def summary(runs: dict[str, dict], names: list[str]) -> Iterator[str]:
         yield from (f"FAILED {name}: {test}" for test in run["failed"][:NAMED])
         if more := run["failed"][NAMED:]:
             yield f"FAILED {name}: {len(more)} more"
-    for name, run in runs.items():
         yield from (f"not tested in {name}: {reason}" for reason in run["skipped"])
     missing = [name for name in names if name not in runs]
-    pythons = {name: re.sub(r"^py3(\d+)-.*", r"3.\1", name) for name in missing}
-    unfound = [python for python in dict.fromkeys(pythons.values()) if not starts(python)]
+    unfound = {}  # Pythons, by the environment
+    for name in missing:
+        if (python := re.match(r"py3(\d+)-", name)) and not starts(f"python3.{python[1]}"):
+            unfound[name] = f"3.{python[1]}"
     if unfound:
-        yield f"not tested: Python {', '.join(unfound)} (not found)"
-    if others := [name for name in missing if pythons[name] not in unfound]:
+        yield f"not tested: Python {', '.join(dict.fromkeys(unfound.values()))} (not found)"
+    if others := [name for name in missing if name not in unfound]:
         yield f"not tested: {', '.join(others)} (no result)"
 
 
+@functools.cache
 def starts(python: str) -> bool:
-    """Whether a Python such as 3.14 starts; True for the name of an environment without one."""
-    if not python.startswith("3."):
-        return True
-    try:
-        # pyenv leaves a command for a Python that it does not run.
-        subprocess.run([f"python{python}", "--version"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
+    """Whether a Python starts; pyenv leaves commands for those that it does not run."""
+    if path := shutil.which(python):
+        return subprocess.run([path, "--version"], capture_output=True).returncode == 0
+    return False
 
 
 if __name__ == "__main__":

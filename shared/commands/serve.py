@@ -1,16 +1,15 @@
 """Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
 
-# ruff: isort: skip_file
-from shared.connect.stopping import stop, wait  # first: see there
-
+import itertools
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, print_keys, start
+from shared.connect.stopping import stop, wait
 from shared.harness.servers import Deploy, deploying, links
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
@@ -47,20 +46,20 @@ def main() -> None:
 def deploy_all(deploy: Deploy) -> dict[Example, str]:
     """Deploy all examples, and return the base URL of each at its vanity path."""
 
-    def run(example: Example) -> tuple[str, float]:
+    finished = itertools.count(1)
+
+    def run(example: Example) -> str:
         began = time.monotonic()
         try:
-            return deploy(example)["vanity"], time.monotonic() - began
+            url = deploy(example)["vanity"]
         except Exception as error:
             raise RuntimeError(f"{example.directory} cannot be deployed: {error}") from error
+        seconds, number = time.monotonic() - began, next(finished)
+        print(f"[{number}/{len(EXAMPLES)}] {example.directory} is up ({seconds:.1f} s)", flush=True)
+        return url
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        futures = {pool.submit(run, example): example for example in EXAMPLES}
-        for number, future in enumerate(as_completed(futures), 1):
-            _, seconds = future.result()
-            counted = f"[{number}/{len(futures)}]"
-            print(f"{counted} {futures[future].directory} is up ({seconds:.1f} s)", flush=True)
-    return {example: future.result()[0] for future, example in futures.items()}
+        return dict(zip(EXAMPLES, pool.map(run, EXAMPLES)))
 
 
 def print_table(urls: dict[Example, str]) -> None:

@@ -1,14 +1,12 @@
 """Serves an empty local Connect until Ctrl-C, to deploy a directory of your own to it."""
 
-# ruff: isort: skip_file
-from .stopping import wait  # first: see there
-
 import argparse
 import os
 import sys
 from pathlib import Path
 
 from .server import CannotStart, LocalConnect
+from .stopping import block, wait
 
 
 def parse(description: str | None, environments: Path | None = None) -> argparse.Namespace:
@@ -70,22 +68,33 @@ def user(text: str) -> tuple[str, list[str]]:
 
 
 def start(arguments: argparse.Namespace, **options) -> LocalConnect:
-    """Start a local Connect with a command's options; exits with one line if it cannot."""
-    key = os.environ.get("CONNECT_API_KEY")
+    """Start a local Connect with a command's options; exits with one line if it cannot.
+
+    From then on, signals wait for `stopping.wait`.
+    """
+    block()
     try:
-        server = LocalConnect(**vars(arguments), api_key=key, **options)
+        server = LocalConnect(**vars(arguments), api_key=api_key(), **options)
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
+    if arguments.address:
+        print(f"It listens at http://127.0.0.1:{server.port}/", flush=True)
     return server
+
+
+def api_key() -> str | None:
+    """Return the key that CONNECT_API_KEY gives; none if it is empty, as CI's unset secrets are."""
+    return os.environ.get("CONNECT_API_KEY") or None
 
 
 def print_keys(server: LocalConnect) -> None:
     """Print whose key each is, the administrator's first, and what stops the server."""
     for user in server.users.by_name.values():
-        given = user is server.users.admin and "CONNECT_API_KEY" in os.environ
-        key = "as in CONNECT_API_KEY" if given else user.key
-        print(f"API key of {user.name}: {key} ({user.role})")
+        given = user is server.users.admin and api_key()
+        print(
+            f"API key of {user.name}: {'as in CONNECT_API_KEY' if given else user.key} ({user.role})"
+        )
     print("Ctrl-C stops it.", flush=True)
 
 

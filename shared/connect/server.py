@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -18,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import api, pages
 from .bundles import MAX_SIZE
-from .errors import answer_to
+from .errors import answer_to, quoted
 from .limits import Limits
 from .listener import Listener
 from .proxy import Proxy
@@ -27,6 +28,8 @@ from .users import Users
 
 # Of a server's directory in TMPDIR, and of a file in it.
 PREFIX, LOCK = "connect-", "local-connect.lock"
+ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", re.I)
+API_KEY = re.compile("[!-~]+")  # what each client can send in a header
 LONGEST = 90  # bytes of its path: macOS has 104 for that of a socket, Linux 108
 
 
@@ -49,6 +52,24 @@ def remove_dead() -> None:
 
 class CannotStart(Exception):
     """Why the server does not start, and what to do, in one line."""
+
+
+def check_options(address: str | None, api_key: str | None) -> None:
+    """Raise CannotStart for an address that is not a server's, or a key that no request can carry."""
+    try:
+        valid = not address or ADDRESS.fullmatch(address) and urlsplit(address).port != 0
+    except ValueError:  # a port above 65535
+        valid = False
+    if not valid:
+        message = "has a scheme and a host, and no path, such as https://connect.example.com"
+        raise CannotStart(
+            f"Cannot start with --address {quoted(address or '')}: an address {message}."
+        )
+    if api_key and not API_KEY.fullmatch(api_key):
+        raise CannotStart(
+            "Cannot start with this API key: an API key has letters, digits and punctuation of "
+            "ASCII, and no spaces. Set another CONNECT_API_KEY, or none."
+        )
 
 
 class LocalConnect:
@@ -83,6 +104,7 @@ class LocalConnect:
         processes: int = 1,
         limits: Limits | None = None,
     ) -> None:
+        check_options(address, api_key)
         self._open, choose = contextlib.ExitStack(), "another --port"
         limits = limits or Limits()
         remove_dead()

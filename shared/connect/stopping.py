@@ -1,20 +1,20 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop a command, from the import of this module on.
-
-A command imports it first: an exception during its other imports would end in a traceback. The
-signals are blocked from then on, in all threads, until `wait` takes one.
-"""
+"""Ctrl-C, SIGTERM and a closed terminal stop a command in order: one thread waits for them."""
 
 import os
 import signal
 
-# Blocked, they would count even when they are ignored, as after nohup.
-SIGNALS = {signal.SIGTERM} | {
-    number
-    for number in (signal.SIGINT, signal.SIGHUP)
-    if signal.getsignal(number) != signal.SIG_IGN
-}
-signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+_signals: set[signal.Signals] = set()
 _reasons: list[str] = []
+
+
+def block() -> None:
+    """Keep the signals for `wait`, whatever the threads do that start from now on."""
+    _signals.add(signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # Blocked, it would count even when it is ignored, as after nohup.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            _signals.add(number)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _signals)
 
 
 def stop(reason: str) -> None:
@@ -25,5 +25,5 @@ def stop(reason: str) -> None:
 
 def wait() -> str:
     """Return why to stop; empty after a signal."""
-    signal.sigwait(SIGNALS)
+    signal.sigwait(_signals)
     return _reasons[0] if _reasons else ""

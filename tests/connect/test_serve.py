@@ -35,7 +35,7 @@ def temporary(tmp_path):
 def start(temporary):
     """Starts `python ARGUMENTS` in a terminal."""
     # As behind a company's proxy; nothing listens here, so a request to it fails.
-    variables = {"CONNECT_API_KEY": "the-key", "HTTP_PROXY": "http://127.0.0.1:9"}
+    variables = {"HTTP_PROXY": "http://127.0.0.1:9"}
     # As people have it who publish: nothing goes to that server, nor is named after it.
     variables |= {"CONNECT_SERVER": "http://127.0.0.1:9"}
     variables |= {"NO_PROXY": "", "no_proxy": "", "TMPDIR": str(temporary)}
@@ -52,9 +52,11 @@ def start(temporary):
     }
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, cwd=ROOT, **more):
+        def start(*arguments, cwd=ROOT, api_key="the-key", **more):
             words = [str(argument) for argument in arguments]
-            process = pexpect.spawn(sys.executable, words, cwd=str(cwd), **options, **more)
+            env = {**options["env"], "CONNECT_API_KEY": api_key}
+            more = {**options, "cwd": str(cwd), "env": env, **more}
+            process = pexpect.spawn(sys.executable, words, **more)
             stack.callback(end, process)
             return process
 
@@ -122,14 +124,6 @@ def test_ctrl_c_during_the_deployments(start, environments, temporary):
     check_stops(process, temporary)
 
 
-@pytest.mark.parametrize("module", [SERVE, SERVER], ids=["serve", "connect"])
-def test_ctrl_c_during_the_imports(start, temporary, module):
-    """As soon as Python has read the first module."""
-    process = start("-X", "importtime", *module)
-    until(process, "shared.connect.stopping")
-    check_stops(process, temporary)
-
-
 def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
     # Under nohup, the tests and what they start ignore this signal.
     process = start(*SERVER, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
@@ -143,6 +137,7 @@ def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
 def test_nohup_keeps_the_server_when_its_terminal_is_closed(start):
     """SIGHUP, which would be taken first, leaves the waiting to SIGTERM."""
     code = """import os, signal; from shared.connect import stopping
+stopping.block()
 os.kill(os.getpid(), signal.SIGHUP), os.kill(os.getpid(), signal.SIGTERM)
 stopping.wait(), print(f"left: {signal.sigpending()}")"""
     until(start("-c", code, ignore_sighup=True), "left: set()")
@@ -153,8 +148,9 @@ def test_signals_reach_what_a_command_starts(start):
     child = """import signal
 print("blocked:", signal.pthread_sigmask(signal.SIG_BLOCK, []))
 print("ignored:", signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"""
-    code = f"""import sys, shared.connect.stopping
+    code = f"""import sys; from shared.connect import stopping
 from shared.connect.running.children import Children
+stopping.block()
 print(*Children().run([sys.executable, "-c", {child!r}]))"""
     until(start("-c", code, ignore_sighup=True), "blocked: set() ignored: False")
 
@@ -204,10 +200,23 @@ def test_options_of_the_server(start, environments):
     assert users["admin"]["guid"] in first["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
 
 
-WRONG = [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")]
+def test_empty_key_is_none(start):
+    """CI gives an unset secret so."""
+    printed = until(start(*SERVER, api_key=""), "Ctrl-C stops it.")
+    assert re.search(r"API key of admin: \w{32} \(administrator\)", printed)
 
 
-@pytest.mark.parametrize(("option", "value"), WRONG)
+def test_port_is_told_beside_a_public_address(start):
+    printed = until(start(*SERVER, "--address", "https://connect.example.com/"), "Ctrl-C stops it.")
+    assert printed.splitlines()[0] == "Local Connect at https://connect.example.com/"
+    url = re.fullmatch(r"It listens at (http://127\.0\.0\.1:\d+/)", printed.splitlines()[1])[1]
+    assert httpx.get(f"{url}__ping__", timeout=60).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--processes", "0"), ("--processes", "x"), ("--user", ":editors"), ("--port", "x")],
+)
 def test_wrong_option_is_one_line_after_the_usage(start, option, value):
     module = SERVE if option == "--port" else SERVER
     process = start(*module, option, value)
@@ -264,10 +273,10 @@ def test_next_start_removes_the_files_of_a_killed_server(start, temporary):
 
 def test_port_in_use_or_environments_in_a_file_is_one_line(start, server, temporary):
     wrong = [("--port", server.port, server.port), ("--port", 99999, "0-65535")]
-    for option, value, wanted in (*wrong, ("--environments", __file__, __file__)):
+    for option, value, reason in (*wrong, ("--environments", __file__, __file__)):
         process = start(*SERVE, option, value)
         (line,) = process.read().splitlines()
-        assert str(wanted) in line
+        assert str(reason) in line
         assert re.search(rf"Choose (an)?other {option}", line)
         assert process.wait() == 1
         assert list(temporary.iterdir()) == []

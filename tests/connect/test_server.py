@@ -34,6 +34,42 @@ def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
         LocalConnect()
 
 
+def test_long_temporary_directory_is_one_line(monkeypatch, tmp_path):
+    """The paths of sockets are short."""
+    (tmp_path / ("x" * 80)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 80)))
+    with pytest.raises(CannotStart, match="too long for sockets. Choose .* another TMPDIR"):
+        LocalConnect()
+    assert list((tmp_path / ("x" * 80)).iterdir()) == []
+
+
+ADDRESSES = [
+    "connect.example.com",
+    "ftp://connect.example.com",
+    "https://",
+    "http://[",
+    "https://host/rsc",
+    "https://host?a=b",
+    "https://user@host",
+    "https://host:99999",
+    "https://ho st",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_address_that_is_no_servers_is_one_line(address):
+    with pytest.raises(
+        CannotStart, match=r"^Cannot start with --address .*connect\.example\.com\.$"
+    ):
+        LocalConnect(address=address)
+
+
+@pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel", "\u20ac", " "])
+def test_key_that_no_request_can_carry_is_one_line(key):
+    with pytest.raises(CannotStart, match="^Cannot start with this API key: .* CONNECT_API_KEY"):
+        LocalConnect(api_key=key)
+
+
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with LocalConnect(environments=environments) as server:
