@@ -30,7 +30,9 @@ def app(environ, start_response):
     told = {
         "version": VERSION,
         "pid": os.getpid(),
-        "environ": {key: value for key, value in environ.items() if isinstance(value, str)},
+        "environ": {
+            key: str(value) for key, value in environ.items() if isinstance(value, (str, bool))
+        },
         "body": environ["wsgi.input"].read().decode("latin-1"),
         "variables": dict(os.environ),
         "files": sorted(os.listdir()),

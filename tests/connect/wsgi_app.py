@@ -44,35 +44,6 @@ def thread(environ, start_response):
     return [f"{same} {local.greeting} {interrupted}".encode()]
 
 
-def environ(environ, start_response):
-    start_response("200 OK", PLAIN)
-    threads, processes = environ["wsgi.multithread"], environ["wsgi.multiprocess"]
-    server = environ["SERVER_NAME"], environ["SERVER_PORT"].isdigit()
-    own = sorted(name for name in environ if name.startswith("HTTP_CONNECT"))
-    told = [threads, processes, *server, own, sys.argv[1:], environ["wsgi.input"].read()]
-    return [repr(told).encode()]
-
-
-def reads(environ, start_response):
-    """In each way that a file has."""
-    body = environ["wsgi.input"]
-    start_response("200 OK", PLAIN)
-    return [
-        repr([body.readline(), body.read(2), next(body), body.readlines(), body.read()]).encode()
-    ]
-
-
-def unread(environ, start_response):
-    start_response("200 OK", PLAIN)
-    return [b"x" * 2**24]
-
-
-def echoes(environ, start_response):
-    """Reads while it answers."""
-    start_response("200 OK", PLAIN)
-    return iter(lambda: environ["wsgi.input"].read(2**16), b"")
-
-
 def written(environ, start_response):
     write = start_response("200 OK", PLAIN)
     write(b"written, ")
@@ -106,68 +77,28 @@ def endless():
         yield b"x"
 
 
-class Instance:
-    def __call__(self, environ, start_response):
-        start_response("299 Fine", PLAIN)
-        return (b"instance",)
-
-
-class Class:
-    def __init__(self, environ, start_response):
-        start_response("200 OK", PLAIN)
-
-    def __iter__(self):
-        yield b"class"
-
-
-class Sequence:
-    def __getitem__(self, number):
-        return [b"old ", b"sequence"][number]
-
-
-instance = Instance()
-sequence = answers(Sequence())
 bytes_ = answers(b"as bjoern takes it")
+HOP_BY_HOP = "Connection", "TRANSFER-ENCODING", "Upgrade", "Proxy-Connection", "Trailer", "TE"
 hop_by_hop = answers(
-    [b"plain"],
-    headers=[
-        ("Connection", "keep-alive"),
-        ("keep-alive", "timeout=5"),
-        ("TRANSFER-ENCODING", "chunked"),
-        ("Upgrade", "h2c"),
-        ("Proxy-Authenticate", "Basic"),
-        ("Proxy-Connection", "close"),
-        ("Trailer", "X-T"),
-        ("TE", "trailers"),
-        ("X-Kept", "\xe9"),
-    ],
+    [b"plain"], headers=[*((name, "a") for name in HOP_BY_HOP), ("X-Kept", "\xe9")]
 )
 no_content = answers([], "204 No Content", [("Content-Length", "5")])
 not_modified = answers([b"unwanted"], "304 Not Modified")
 head = answers(endless, headers=[("Content-Length", "7")])
 empty = answers([])
-reasonless = answers([b"reasonless"], "200")
 
 # What is wrong.
 
 text_body = answers("text")
-text_later = answers([b"bytes", "text"])
-number_body = answers(7)
 bad_status = answers([b""], 200)
-early_status = answers([b""], "101 Switching Protocols")
 newline_status = answers([b""], "200 OK\r\nX-Injected: 1")
 newline_header = answers([b""], headers=[("X-A", "1\r\nX-Injected: 1")])
 number_header = answers([b""], headers=[("X-A", 1)])
 wide_header = answers([b""], headers=[("X-A", "\u20ac")])
 spaced_header = answers([b""], headers=[("X A", "1")])
 bad_length = answers([b""], headers=[("Content-Length", "-1")])
-nothing_sent = answers([], headers=[("Content-Length", "5")])
 too_short = answers([b"abc"], headers=[("Content-Length", "5")])
 too_long = answers([b"abc", b"def"], headers=[("Content-Length", "5")])
-
-
-def no_start(environ, start_response):
-    return [b"body"]
 
 
 def no_answer(environ, start_response):
@@ -190,74 +121,32 @@ def raises_later(environ, start_response):
     raise LookupError("no more greetings")
 
 
-class Closing:
-    """A body that does something when it is closed."""
+class Closing(list):
+    """A body that fails when it is closed."""
 
-    def __init__(self, close):
-        self.close = close
-
-    def __iter__(self):
-        return iter([b"body"])
+    def close(self):
+        raise LookupError("not closed")
 
 
-def fail():
-    raise LookupError("not closed")
-
-
-raises_in_close = answers(Closing(fail))
+raises_in_close = answers(Closing([b"body"]))
 
 # What ends the process.
 
 
 def exits(environ, start_response):
-    sys.exit()
-
-
-def exits_told(environ, start_response):
     sys.exit("no database")
 
 
-def exits_hard(environ, start_response):
-    os._exit(3)
+def exception(environ, start_response):
+    raise type("Stop", (BaseException,), {})("no greeting")
 
 
-def interrupts(environ, start_response):
-    raise KeyboardInterrupt
-
-
-def generator_exit(environ, start_response):
-    raise GeneratorExit
-
-
-def own_exception(environ, start_response):
-    raise type("Own", (BaseException,), {})("of its own")
-
-
-def exits_in_body(environ, start_response):
+def exits_later(environ, start_response):
     start_response("200 OK", PLAIN)
     yield b"first"
-    sys.exit(4)
-
-
-exits_in_close = answers(Closing(lambda: sys.exit(5)))
+    sys.exit("no more greetings")
 
 
 def exits_with_threads(environ, start_response):
     threading.Thread(target=time.sleep, args=[600]).start()
     sys.exit(6)
-
-
-def exits_in_thread(environ, start_response):
-    """What ends the process here; sys.exit would end the thread only."""
-    thread = threading.Thread(target=os._exit, args=[7])
-    thread.start()
-    thread.join()
-
-
-def stops_itself(environ, start_response):
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(600)
-
-
-def aborts(environ, start_response):
-    os.abort()
