@@ -53,7 +53,7 @@ def test_readmes_of_the_examples_have_the_same_commands():
     run = {tuple(commands("Run", example.readme)) for example in EXAMPLES}
     deploy = {tuple(commands("Deploy", example.readme)) for example in EXAMPLES}
     assert len(run) == 1
-    assert deploy == {("rsconnect deploy api -n myserver --entrypoint app:app .",)}
+    assert deploy == {(".venv/bin/rsconnect deploy api -n myserver --entrypoint app:app .",)}
 
 
 def test_quick_start_serves_and_tests():
