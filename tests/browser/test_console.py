@@ -201,6 +201,15 @@ def test_link_cannot_put_another_api_in_the_console(page, client, base, example,
 
 
 @pytest.mark.one_mount
+@pytest.mark.of("flasgger")
+def test_link_to_one_of_several_specs_stays(page, base, example):
+    """flasgger#571"""
+    query = "urls.primaryName=two%26url%3Dx"
+    page.goto(f"{base}{example.console_urls[0]}?url=../other&{query}")
+    assert page.evaluate("location.search") == f"?{query}"
+
+
+@pytest.mark.one_mount
 def test_hostile_language_is_shown_as_text(page, dialogs, base, example):
     for lang in HOSTILE:
         page.goto(base + example.item_url.format(lang=quote(lang)))
