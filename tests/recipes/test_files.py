@@ -89,4 +89,3 @@ def test_console_has_a_button_for_the_file(cook, example):  # flask-restplus#127
     assert operation["consumes"] == ["multipart/form-data"]
     (file,) = operation["parameters"]
     assert (file["name"], file["in"], file["type"]) == ("file", "formData", "file")
-    assert paths["/files/{name}"]["get"]["produces"] == ["application/octet-stream"]

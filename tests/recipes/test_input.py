@@ -59,6 +59,7 @@ BODIES = {
     "text is a number": b'{"lang": "et", "text": 5}',
     "lang is an object": b'{"lang": {}, "text": "Tere"}',
     "lang with a slash": b'{"lang": "et/ee", "text": "Tere"}',
+    "lang with a line end": b'{"lang": "et\\n", "text": "Tere"}',
     "an extra field": b'{"lang": "et", "text": "Tere", "more": 1}',
     "half a pair": b'{"lang": "et", "text": "\\ud800"}',
     "half a pair in a key": b'{"lang": "et", "text": "Tere", "\\ud800": 1}',
