@@ -82,33 +82,19 @@ def test_what_is_missing_in_a_data_frame_is_null(cook):
 def get_rows():
     nan = float("nan")
     return {"rows": rows_of(pandas.DataFrame({
-        "number": [0.1 + 0.2, nan, float("inf")],
-        "day": pandas.to_datetime(["2026-11-26T08:30", None, "1969-01-01T00:00"]),
-        "text": ["你好", None, nan],
-        "whole": pandas.array([2**60, None, 1], dtype="Int64"),
-    }, index=["a", "b", "c"])), "none": rows_of(pandas.DataFrame())}
+        "number": [0.1 + 0.2, nan],
+        "infinite": [1, float("inf")],
+        "text": ["你好", nan],
+        "whole": pandas.array([2**60, None], dtype="Int64"),
+    }, index=["a", "b"])), "none": rows_of(pandas.DataFrame())}
 """
     text = cook("Send a data frame", code=code).get("/rows").text
     answer = json.loads(text, parse_constant=lambda name: pytest.fail(name))
-    first, second, third = answer["rows"]
-    assert first == {
-        "number": pytest.approx(0.3, rel=1e-14),
-        "day": "2026-11-26T08:30:00.000",
-        "text": "你好",
-        "whole": 2**60,
-    }
-    assert second == {"number": None, "day": None, "text": None, "whole": None}
-    assert (third["number"], third["day"]) == (None, "1969-01-01T00:00:00.000")
+    first, second = answer["rows"]
+    number = pytest.approx(0.3, rel=1e-14)
+    assert first == {"number": number, "infinite": 1, "text": "你好", "whole": 2**60}
+    assert second == dict.fromkeys(first)
     assert answer["none"] == []
-
-
-@pytest.mark.of("restx")
-def test_page_and_console_stay_below_the_mount(cook, mounts):  # flask-restx#452, #523, #526
-    client = cook("Put a page of your own at /")
-    for mount in mounts:
-        assert 'href="docs/"' in client.get("/", environ_overrides=mount).text
-        console = client.get("/docs/", environ_overrides=mount).text
-        assert f'url: "{mount["SCRIPT_NAME"]}/swagger.json"' in console
 
 
 @pytest.mark.of("flasgger")

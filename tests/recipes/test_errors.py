@@ -1,9 +1,6 @@
 """Errors of a copy that answers them in JSON."""
 
 import pytest
-from werkzeug.test import Client
-
-from shared.harness.thread import load
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 ERRORS = "Answer errors in JSON"
@@ -90,14 +87,6 @@ def test_redirect_stays(errors):
     redirect = errors.get("/slash?a=1")
     assert (redirect.status_code, redirect.mimetype) == (308, "text/html")
     assert redirect.headers["Location"] == "http://localhost/slash/?a=1"
-
-
-def test_errors_are_json_while_testing(errors, example):
-    app = load(errors.copy)
-    app.testing = True
-    assert Client(app).patch(example.list_url).json["message"]
-    with pytest.raises(RuntimeError, match="secret"):
-        Client(app).get("/crash/of/app")
 
 
 @pytest.mark.of("restx")

@@ -133,23 +133,18 @@ FOUND = {
     "limit=100&page=2": "",
     "search=h&limit=1&page=2": "es",
 }
-
-
-@pytest.mark.parametrize("query, langs", FOUND.items(), ids=map(repr, FOUND))
-def test_search_and_pages(client, example, query, langs):
-    answer = client.get(f"{example.list_url}?{query}")
-    assert answer.status_code == 200
-    assert [item["lang"] for item in answer.json] == langs.split()
-
-
 REFUSED = ["limit=abc", "limit=", "limit=1_0", "limit=0", "limit=101", "page=0"]
 REFUSED += [f"page={'9' * 5_000}"]
 
 
-@pytest.mark.parametrize("query", REFUSED, ids=lambda query: query[:20])
-def test_bad_query_is_refused_by_name(client, example, query):
-    name = query.partition("=")[0]
-    assert name in refused(client.get(f"{example.list_url}?{query}"))
+def test_search_and_pages(client, example):
+    for query, langs in FOUND.items():
+        answer = client.get(f"{example.list_url}?{query}")
+        assert (answer.status_code, query) == (200, query)
+        assert [item["lang"] for item in answer.json] == langs.split(), query
+    for query in REFUSED:
+        answer = refused(client.get(f"{example.list_url}?{query}"))
+        assert query.partition("=")[0] in answer
 
 
 def test_search_finds_numbers_and_keys_in_any_script(cook, example):
