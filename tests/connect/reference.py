@@ -44,6 +44,12 @@ OPERATIONS = {
     "GET /v1/server_settings/r": "posit-dev/publisher client.ts",
     "GET /v1/server_settings/quarto": "posit-dev/publisher client.ts",
     "GET /v1/server_settings/nodejs": "posit-dev/publisher client.ts",
+    # The whole document has them; a reduced one may not.
+    "GET /v1/content/{guid}/permissions": "Connect's cookbook, Sharing content",
+    "POST /v1/content/{guid}/permissions": "Connect's cookbook, Sharing content",
+    "GET /v1/content/{guid}/permissions/{id}": "posit-sdk-py's permissions.py",
+    "PUT /v1/content/{guid}/permissions/{id}": "posit-sdk-py's permissions.py",
+    "DELETE /v1/content/{guid}/permissions/{id}": "posit-sdk-py's permissions.py",
 }
 # Statuses that it lacks, of the operations that match; * is any text.
 STATUSES = {
@@ -143,7 +149,8 @@ def amend(document: dict) -> None:
     for operation in OPERATIONS:
         method, path = operation.split()
         anything = {"description": "", "content": {"application/json": {}}}
-        paths.setdefault(path, {}).setdefault(method.lower(), {"responses": {"default": anything}})
+        responses = {"204": {"description": ""}, "default": anything}
+        paths.setdefault(path, {}).setdefault(method.lower(), {"responses": responses})
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/APIError"}}}
     for key in STATUSES:
         method, start, status = key.split()
