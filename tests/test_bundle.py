@@ -60,29 +60,18 @@ def shown(pattern):
 def test_client_has_the_options_that_the_pages_show():
     """-E is for variables, -e for the entrypoint."""
     with private_client() as client:
-
-        @functools.cache
-        def options(*command):
-            """The help of each option of a command, by its names."""
-            text = client.run(*command, "--help").partition("Options:")[2]
-            parts = re.split(r"^  (-[\w, -]+?)(?=  | [A-Z\[])", text, flags=re.MULTILINE)
-            return {
-                name: told
-                for names, told in zip(parts[1::2], parts[2::2])
-                for name in names.split(", ")
-            }
-
-        commands = list(shown(r"rsconnect ((?:deploy |write-manifest )?[a-z]+)( [^`\n]+)?"))
-        assert commands
-        for page, match in commands:
-            known = options(*match[1].split())
-            for option in re.findall(r" (-[\w-]+)", match[2] or ""):
-                assert option in known, f"{page}: {match[0]}: there is no {option}"
+        help_of = functools.cache(lambda command: client.run(*command.split(), "--help"))
+        shown_commands = list(shown(r"rsconnect ((?:deploy |write-manifest )?[a-z]+)( [^`\n]+)?"))
         variables = list(shown(r"(-+\w+) [A-Z_]+(?:=[^`\n]*)?"))
-        assert variables
+        assert shown_commands and variables
+        for page, match in shown_commands:
+            for option in re.findall(r" (-[\w-]+)", match[2] or ""):
+                known = re.search(rf"^ .*(?<!\S){option}[,\s]", help_of(match[1]), re.MULTILINE)
+                assert known, f"{page}: {match[0]}: there is no {option}"
         for page, match in variables:
-            told = options("deploy", "api").get(match[1], "")
-            assert "NAME=VALUE" in told, f"{page}: {match[0]}: {match[1]} takes no variable"
+            # The help of an option goes on until the next one.
+            about = re.search(rf"\n  {match[1]}, (?:.|\n(?!  -))*", help_of("deploy api"))
+            assert about and "NAME=VALUE" in about[0], f"{page}: {match[0]}: {match[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -134,30 +123,20 @@ def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_
     assert listed == contract.greetings()
 
 
-def test_readme_renames_the_app():
+def test_page_renames_the_app_and_adds_a_file():
+    """Connect publishes the files from git that the manifest lists."""
+    [[_, *words, directory]] = map(str.split, commands("From git", DEPLOYING))
+    [rename] = commands("Rename `app.py` or `app`", DEPLOYING)
+    assert rename.split() == ["rsconnect", *words, "."]
     with private_client() as client:
-        copy = client.root / EXAMPLES[0].directory
+        copy = client.root / directory
         text = (copy / "app.py").read_text(encoding="utf-8")
-        (copy / "app.py").unlink()
+        (copy / "app.py").rename(copy / "helper.py")
         (copy / "server.py").write_text(re.sub(r"\bapp\b", "service", text), encoding="utf-8")
         project = copy / "pyproject.toml"
         text = project.read_text(encoding="utf-8").replace("app:app", "server:service")
         project.write_text(text, encoding="utf-8")
-        ((program, *words),) = map(str.split, commands("Rename `app.py` or `app`", DEPLOYING))
-        client.run(*words[:-1], str(copy))
+        client.run(*words, directory)
         manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
-    assert program == "rsconnect"
     assert manifest["metadata"]["entrypoint"] == "server:service"
-    assert "server.py" in manifest["files"] and "app.py" not in manifest["files"]
-
-
-def test_readme_adds_a_new_file_to_the_manifest():
-    """Connect publishes the files from git that the manifest lists."""
-    with private_client() as client:
-        ((program, *words),) = map(str.split, commands("From git", DEPLOYING))
-        directory = client.root / words[-1]
-        (directory / "helper.py").write_text("", encoding="utf-8")
-        client.run(*words)
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    assert program == "rsconnect"
-    assert "helper.py" in manifest["files"]
+    assert {"helper.py", "server.py"} < set(manifest["files"])
