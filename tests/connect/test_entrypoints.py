@@ -234,7 +234,7 @@ def test_app_runs_on_an_old_python(api, owner, content, version, monkeypatch):
     body = b"x" * 2**17
     assert owner.post(content["content_url"], content=body).text == f"{version} {2**17}"
     owner.get(f"{content['content_url']}wrong")
-    read_log(owner, content, "ValueError: the body has str, not bytes")
+    read_log(owner, content, "TypeError: the body has str, not bytes")
     deploy_bundle(api, content, make_bundle({"app.py": "def ("}, environment=constraint))
     assert "SyntaxError: invalid syntax (app.py, line 1)" in owner.get(content["content_url"]).text
 

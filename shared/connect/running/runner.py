@@ -239,29 +239,25 @@ def print_exception(error):
 # A request is answered.
 
 
+class HeadSent(Exception):
+    """Nothing more is to be sent, and what the app still has may never end."""
+
+
 class Task(task.WSGITask):
     """Calls the app for a request, and logs what is wrong with its answer."""
 
-    chunks: Any = None  # of the body
-    complete = False  # the status and the headers have come
     multiprocess = False
+    complete = False  # the status and the headers have come
     logger = logging.Logger("waitress")  # not one that the app may silence
-
-    def service(self):
-        try:
-            super().service()
-        finally:
-            try:
-                getattr(self.chunks, "close", str)()
-            except Exception as error:
-                print_exception(error)
 
     def execute(self):
         open_standard_files()
         try:
-            environ = self.get_environment()
-            self.chunks = self.channel.server.application(environ, self.start_response)
-            self.send_chunks()
+            super().execute()
+            if not self.wrote_header:
+                self.write(b"")
+        except HeadSent:
+            pass
         except channel.ClientDisconnected:
             raise
         except Exception as error:
@@ -291,58 +287,13 @@ class Task(task.WSGITask):
             "wsgi.multiprocess": self.multiprocess,
         }
 
-    def start_response(self, status, headers, exc_info=None):
-        """Take the status and the headers, see PEP 3333; raises ValueError for what is wrong."""
-        if exc_info and self.wrote_header:
-            raise exc_info[1].with_traceback(exc_info[2])
-        if self.complete and not exc_info:
-            raise ValueError("start_response is called twice")
-        if not (isinstance(status, str) and re.match(r"[2-9]\d\d( |\Z)", status, re.ASCII)):
-            raise ValueError(f"the status {status!r} is not like '200 OK'")
-        self.response_headers, self.content_length = [], None
-        for header in headers:
-            if not (isinstance(header, tuple) and [*map(type, header)] == [str, str]):
-                raise ValueError(f"the header {header!r} is not a tuple of two str")
-            name, value = header
-            if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-                raise ValueError(f"the header {name!r} has characters that a name may not have")
-            if name.lower() == "content-length":
-                if not re.fullmatch(r"\d+", value, re.ASCII):
-                    raise ValueError(f"the Content-Length {value!r} is not a number")
-                self.content_length = int(value)
-            if not HOP_BY_HOP.fullmatch(name):
-                self.response_headers.append(header)
-        for text in (status, *(value for _, value in self.response_headers)):
-            if re.search(r"[\r\n\0]|[^\0-\xff]", text):
-                raise ValueError(f"{text!r} has a line end, or a character that is not Latin-1")
-        self.status, self.complete = status, True
-        return self.write
-
-    def send_chunks(self):
-        """Send the body as it comes, or the head alone."""
-        chunks = self.chunks
-        if isinstance(chunks, bytes):  # bjoern takes it as one chunk
-            chunks = [chunks]
-        if not hasattr(chunks, "__iter__") and not hasattr(chunks, "__getitem__"):
-            raise ValueError(f"the app returned {chunks!r}, not an iterable of bytes")
-        if isinstance(chunks, (list, tuple)) and len(chunks) == 1 and not self.wrote_header:
-            self.content_length = self.content_length or len(chunks[0])
-        for chunk in chunks:
-            if not isinstance(chunk, bytes):
-                raise ValueError(f"the body has {type(chunk).__name__}, not bytes")
-            if chunk and self.request.command == "HEAD":
-                self.write(b"")
-            elif chunk:
-                self.write(chunk)
-            if self.wrote_header and (self.request.command == "HEAD" or not self.has_body):
-                return  # the rest may never end
-        self.write(b"")
-        missing = (self.content_length or 0) - self.content_bytes_written
-        if missing > 0 and self.has_body and self.request.command != "HEAD":
-            raise ValueError(f"the body is {missing} bytes shorter than its Content-Length")
-
     def write(self, data):
         end_child()
+        if not isinstance(data, bytes):
+            raise TypeError(f"the body has {type(data).__name__}, not bytes")
+        if data and (self.request.command == "HEAD" or not self.has_body):
+            super().write(b"")
+            raise HeadSent
         super().write(data)
 
     def finish(self):
@@ -358,7 +309,23 @@ class Task(task.WSGITask):
         self.status, self.complete = "500 Internal Server Error", True
         self.response_headers = [("Content-Type", "text/plain; charset=utf-8")]
         self.content_length = len(text)
-        self.write(text)
+        super().write(b"" if self.request.command == "HEAD" else text)
+
+
+def checked(app):
+    """Return a WSGI app that lets another one send what only a server may, or what bjoern takes."""
+
+    def answer(environ, start_response):
+        def start(status, headers, exc_info=None):
+            if isinstance(status, str) and not re.match(r"[2-9]\d\d( |\Z)", status, re.ASCII):
+                raise ValueError(f"the status {status!r} is not like '200 OK'")
+            headers = [header for header in headers if not HOP_BY_HOP.fullmatch(header[0])]
+            return start_response(status, headers, exc_info)
+
+        chunks = app(environ, start)
+        return [chunks] if isinstance(chunks, bytes) else chunks
+
+    return answer
 
 
 class Channel(channel.HTTPChannel):
@@ -401,7 +368,7 @@ def serve(app, path, started):
     sockets: Any = {}
     requests = Requests()
     listener = server.create_server(
-        app,
+        checked(app),
         map=sockets,
         _dispatcher=requests,
         unix_socket=path,
