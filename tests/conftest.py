@@ -103,7 +103,7 @@ def deep(pytestconfig):
 @pytest.fixture(scope="session")
 def tox():
     """The settings of each environment as tox reads them."""
-    keys = ["env_list", "labels", "base_python", "commands", "deps", "pass_env", "set_env"]
+    keys = ["env_list", "labels", "base_python", "commands", "deps", "pass_env"]
     command = [sys.executable, "-m", "tox", "config", "--format", "json", "--core", "-e", "ALL"]
     # An override is for the run outside.
     variables = {name: value for name, value in os.environ.items() if "OVERRIDE" not in name}
@@ -151,10 +151,10 @@ def api(server):
 def place(request, example, pytestconfig):
     """The base URL of the example at each mount, by the mount's name."""
     if pytestconfig.option.place == "thread":
-        from shared.harness.thread import served_in_thread
+        from shared.harness.thread import MOUNTS, mounted, serving
 
-        with served_in_thread(request.getfixturevalue("app")) as urls:
-            yield urls
+        with serving(mounted(request.getfixturevalue("app"))) as port:
+            yield {name: f"http://127.0.0.1:{port}{mount}" for name, mount in MOUNTS.items()}
     else:
         from shared.harness.client import ClientError
 

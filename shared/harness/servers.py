@@ -86,7 +86,7 @@ def server_at(place: str) -> Iterator[Server]:
         url = f"http://127.0.0.1:{connect.port}"
         server = Server(url, connect.api_key, stack.enter_context(deploying(url, connect.api_key)))
         if proxy:
-            proxy.pass_on_to(connect.port)
+            proxy.pass_on_to(url)
             server = replace(server, trust=proxy.trust, fingerprint=proxy.fingerprint)
         yield server
 

@@ -61,22 +61,15 @@ def serving(app: Callable, **options) -> Iterator[int]:
         protocol_version = "HTTP/1.1"  # keeps connections, as Connect does
 
         def log_request(self, *args: object) -> None:
-            pass
+            """Log nothing."""
 
-    options |= {"threaded": True, "request_handler": Handler}
-    server = make_server("127.0.0.1", 0, app, **options)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
-    thread.start()
-    try:
-        yield server.port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
-def served_in_thread(app: Callable) -> Iterator[dict[str, str]]:
-    """Serve an app below each of the MOUNTS; give the URL of each, by its name."""
-    with serving(mounted(app)) as port:
-        yield {name: f"http://127.0.0.1:{port}{mount}" for name, mount in MOUNTS.items()}
+    with make_server(
+        "127.0.0.1", 0, app, threaded=True, request_handler=Handler, **options
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
+        thread.start()
+        try:
+            yield server.port
+        finally:
+            server.shutdown()
+            thread.join()

@@ -19,7 +19,7 @@ class TlsProxy(NamedTuple):
     """A running proxy, and how its visitors know its certificate."""
 
     url: str
-    pass_on_to: Callable[[int], None]  # takes the port to which all goes
+    pass_on_to: Callable[[str], None]  # takes the URL to which all goes
     trust: ssl.SSLContext  # trusts its authority
     fingerprint: str  # SHA-256 of its public key, in Base64, as Chromium takes it
 
@@ -35,17 +35,14 @@ def tls_proxy() -> Iterator[TlsProxy]:
         path = environ["REQUEST_URI"].partition("?")[0]  # as it was sent
         return proxy.proxy_to(target, path, "/")(environ, start_response)
 
-    def pass_on_to(port: int) -> None:
-        target["target"] = f"http://127.0.0.1:{port}/"
-
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
-    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(own)
-    trust = ssl.create_default_context()
+    context, trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    certificate.configure_cert(context)
     authority.configure_trust(trust)
     key = load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).public_key()
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     fingerprint = b64encode(sha256(der).digest()).decode()
-    with serving(app, ssl_context=own) as port:
-        yield TlsProxy(f"https://localhost:{port}", pass_on_to, trust, fingerprint)
+    with serving(app, ssl_context=context) as port:
+        url = f"https://localhost:{port}"
+        yield TlsProxy(url, lambda url: target.update(target=f"{url}/"), trust, fingerprint)
