@@ -120,6 +120,7 @@ SENT_COOKIES = [
     ('a="x; y"; A=1; a=2; ; =3; OURS=x', 'a="x; y"; A=1; a=2; ; =3'),
     ("OURSx=1; xOURS=2; a=OURS=3", "OURSx=1; xOURS=2; a=OURS=3"),
     ("a=1, OURS=x, b=2", "a=1, b=2"),  # of several headers
+    ("connect-1=x; a=1; connect-65535=y", "a=1"),  # of other local Connects
 ]
 
 

@@ -285,6 +285,24 @@ def test_app_goes_on_whatever_it_does_to_itself(start, at_import, in_view):
     assert len(pids) == 1 and process.alive, pids
 
 
+def test_time_for_the_import_ends_with_it(start):
+    """Else each process would end after it."""
+    source = """import faulthandler
+ended, cancel = [], faulthandler.cancel_dump_traceback_later
+faulthandler.cancel_dump_traceback_later = lambda: ended.append(cancel())
+def app(environ, start_response):
+    start_response("200 OK" if ended else "500 It goes on", [])
+    return []"""
+    connection = start(source).connect()
+    connection.request("GET", "/", headers={"Connection": "close"})
+    assert connection.getresponse().status == 200
+
+
+def test_python_that_does_not_start_is_told_with_its_variables(reason):
+    told = reason("", PYTHONHOME="/nowhere")
+    assert told.startswith("Fatal Python error: ") and told.endswith("the variables PYTHONHOME)")
+
+
 def test_log_has_the_traceback_whatever_stderr_is(start):
     source = "import sys\nsys.stderr.close()\ndef app(environ, start_response): 1 / 0"
     job = Job(PROCESS, "1")

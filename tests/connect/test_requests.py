@@ -285,3 +285,11 @@ def test_request_to_change_the_protocol_is_an_ordinary_request(ask):
     lines = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: a")
     environ = json.loads(ask("GET MOUNT/", *lines).text)["environ"]
     assert "HTTP_UPGRADE" not in environ and environ["HTTP_SEC_WEBSOCKET_VERSION"] == "13"
+
+
+def test_header_that_connection_names_does_not_pass(ask):
+    """It is for the next server only: RFC 9110, 7.6.1."""
+    lines = ("Connection: X-Secret ,x-other", "X-Secret: a", "X-Other: b", "X-Secret-2: c")
+    environ = json.loads(ask("GET MOUNT/", *lines).text)["environ"]
+    assert {"HTTP_X_SECRET", "HTTP_X_OTHER"} & environ.keys() == set()
+    assert environ["HTTP_X_SECRET_2"] == "c"

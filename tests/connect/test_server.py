@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from shared.connect.running import environments as building
-from shared.connect.server import CannotStart, LocalConnect
+from shared.connect.server import LOCK, CannotStart, LocalConnect, remove_dead
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
 
@@ -68,6 +68,18 @@ def test_address_that_is_no_servers_is_one_line(address):
 def test_key_that_no_request_can_carry_is_one_line(key):
     with pytest.raises(CannotStart, match="^Cannot start with this API key: .* CONNECT_API_KEY"):
         LocalConnect(api_key=key)
+
+
+def test_files_of_another_users_server_stay(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "connect-killed").mkdir()
+    (tmp_path / "connect-killed" / LOCK).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: -1)
+        remove_dead()
+    assert (tmp_path / "connect-killed").exists()
+    remove_dead()
+    assert not (tmp_path / "connect-killed").exists()
 
 
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):

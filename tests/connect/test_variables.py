@@ -30,7 +30,8 @@ def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
 
 def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monkeypatch):
     """Except those without which programs do not work; its environment's programs come first."""
-    monkeypatch.setenv("SECRET", "of the server")
+    for name in ("SECRET", "PYTHONPATH"):
+        monkeypatch.setenv(name, "of the server")
     variables = ask_echo(owner, own_echo)["variables"]
     assert "of the server" not in variables.values()
     assert variables["HOME"] == os.environ["HOME"]
