@@ -33,9 +33,6 @@ PARSER.add_argument("--json")
 PARSER.add_argument("-F", "--form", action="append", default=[])
 PARSER.add_argument("-b", "--cookie")
 PARSER.add_argument("-i", "--include", action="store_true")
-PARSER.add_argument("-f", "--fail", action="store_true")
-PARSER.add_argument("-s", "--silent", action="store_true")
-PARSER.add_argument("-S", "--show-error", action="store_true")
 
 
 def curl(command: str, directory: Path, **options: object) -> str:
@@ -74,14 +71,9 @@ def curl(command: str, directory: Path, **options: object) -> str:
             answer = client.request(method, arguments.url, headers=headers, **body)
     except httpx.HTTPError as error:
         raise CurlError(f"{command}: {error}") from None
-    if arguments.fail and answer.is_error:
-        raise CurlError(f"{command}: the server answers {answer.status_code}")
-    head = []
-    if arguments.include:
-        head = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]
-        # Names as they were sent.
-        head += [
-            f"{name.decode()}: {value.decode('latin-1')}" for name, value in answer.headers.raw
-        ]
-        head += [""]
-    return "\n".join([*head, answer.text])
+    if not arguments.include:
+        return answer.text
+    lines = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]
+    raw = answer.headers.raw  # names as they were sent
+    lines += [f"{name.decode()}: {value.decode('latin-1')}" for name, value in raw]
+    return "\n".join([*lines, "", answer.text])
