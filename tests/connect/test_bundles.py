@@ -188,15 +188,16 @@ def test_checksum_of_an_upload_is_checked(api, content, checksum):
 
 
 def test_upload_to_deleted_content_is_refused(server, api, content, monkeypatch):
-    """Deleted while the archive is on its way, too."""
-    url, read = f"content/{content['guid']}", bundles.unpack
+    """Also to content that is deleted while the archive is unpacked."""
+    url, unpack = f"content/{content['guid']}", bundles.unpack
 
-    def delete_first(*arguments):
+    def delete_then(*arguments):
+        manifest = unpack(*arguments)
         api.delete(url)
-        return read(*arguments)
+        return manifest
 
-    monkeypatch.setattr(bundles, "unpack", delete_first)
-    assert api.post(f"{url}/bundles", content=WHOLE).status_code in (400, 404)
+    monkeypatch.setattr(bundles, "unpack", delete_then)
+    assert problem(api.post(f"{url}/bundles", content=WHOLE)) == (404, 4)
     assert problem(api.post(f"{url}/bundles", content=WHOLE)) == (404, 4)
     assert not (server.directory / content["guid"]).exists()
 

@@ -10,7 +10,7 @@ from ..errors import ConnectError, Problem, quoted
 
 T = TypeVar("T")
 KINDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
-MAX_JSON = 2**22  # bytes of a body: Python parses it in one go, while nobody else is answered
+MAX_JSON = 2**20  # bytes of a body: Python parses it in one go, while nobody else is answered
 
 
 def json_body(kind: type[T]) -> T:
