@@ -12,8 +12,7 @@ with app.open_resource("greetings.json") as file:
 
 
 def get_credentials(req):
-    """
-    Returns a dict with the visitor's "user" (a string or None) and "groups" (a list
+    """Returns a dict with the visitor's "user" (a string or None) and "groups" (a list
     of strings) from the request header "RStudio-Connect-Credentials".
 
     If the administrator has set Authorization.ContentCredentialsUseGUID, they are GUIDs.
@@ -36,7 +35,8 @@ def get_credentials(req):
 
 @app.errorhandler(400)
 def answer_bad_request(error):
-    message = json.dumps({"message": error.description}, default=str)  # ValueError, too
+    # The description can be a ValueError, as in abort(400, error).
+    message = json.dumps({"message": error.description or error.name}, default=str)
     return app.response_class(message, 400, mimetype="application/json")
 
 

@@ -293,7 +293,7 @@ def test_console_fills_in_a_language(edited):
     [
         ("ValueError('No number: 5')", "No number: 5"),
         ("{'limit': {1}}", {"limit": "{1}"}),
-        ("'Text'", "Text"),
+        ("''", "Bad Request"),
     ],
 )
 def test_exception_or_object_in_abort_is_a_message(edited, cause, message):

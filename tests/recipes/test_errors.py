@@ -41,6 +41,16 @@ class Crash(Resource):
 
     def post(self):
         abort(409, "Taken.")
+
+    def put(self):
+        abort(400, ValueError("No number: 5"))
+
+    def delete(self):
+        abort(app.response_class("Own body", 400))
+
+    @ns.expect(greeting, validate=True)
+    def patch(self):
+        return {}
 """
 
 
@@ -97,3 +107,9 @@ def test_resource_answers_as_the_app(cook):
         assert (answer.status_code, answer.mimetype) == (500, "application/json")
         assert "secret" not in answer.text
         assert client.post("/greetings/crash", headers=headers).json == {"message": "Taken."}
+    answer = client.put("/greetings/crash")
+    assert (answer.status_code, answer.json) == (400, {"message": "No number: 5"})
+    answer = client.delete("/greetings/crash")
+    assert (answer.status_code, answer.text) == (400, "Own body")
+    answer = client.patch("/greetings/crash", json={"lang": "et"})
+    assert (answer.status_code, list(answer.json["errors"])) == (400, ["text"])

@@ -40,9 +40,10 @@ def test_what_is_missing_or_no_number_is_null(table):
         (["id;day;city"], "visits.csv has no column id"),
         ([HEADER, "x,2026-11-26,Tartu,1,1"], "visits.csv, line 2: "),
         ([HEADER, "1,26.11.2026,Tartu,1,1"], "visits.csv, line 2: "),
+        ([HEADER, "1,,,,1_000"], "visits.csv, line 2: "),
         ([HEADER, "1,,,,", "1,,,,"], "two rows have the same id"),
     ],
-    ids=["column", "number", "date", "id"],
+    ids=["column", "number", "date", "underscore", "id"],
 )
 def test_bad_table_stops_the_app_at_its_start(table, lines, message):
     with pytest.raises(CannotImport, match=message):
@@ -93,4 +94,7 @@ def test_spec_names_the_type_of_each_column(cook, example):
     assert parameters == {name: kind["type"] for name, kind in types.items()} | {
         **{"page": "integer", "limit": "integer"}
     }
+    assert [each.get("maximum") for each in listed["parameters"] if each["name"] == "limit"] == [
+        100
+    ]
     assert spec["paths"]["/visits/{id}"]["get"]["responses"]["200"]["schema"] == reference
