@@ -142,21 +142,21 @@ class Environments:
     def choose(self, manifest: Manifest) -> Python:
         """Return the newest Python that the manifest's constraint allows.
 
-        Without one, that of the publisher, else one of the same minor, else of the same major
-        version. Raises BuildError.
+        Without one, that of the publisher, else one of the same minor version, else the newest.
+        Raises BuildError.
         """
-        found, wanted = self.pythons(), Version(manifest.version)
+        found, publishers = self.pythons(), Version(manifest.version)
         if manifest.requires:
             allowed = SpecifierSet(manifest.requires)
             fitting = [python for python in found if python.version in allowed]
         else:
-            fitting = [python for python in found if python.version.major == wanted.major]
-            fitting.sort(key=lambda python: python.version.minor != wanted.minor)
-            fitting.sort(key=lambda python: python.version != wanted)
+            fitting = sorted(
+                found, key=lambda python: python.version.release[:2] != publishers.release[:2]
+            )
+            fitting.sort(key=lambda python: python.version != publishers)
         if not fitting:
-            asked = manifest.requires or f"{wanted.major}.*"
-            versions = ", ".join(str(python.version) for python in found)
-            raise BuildError(f"No Python here meets {asked}: there are {versions or 'none'}.")
+            versions = ", ".join(str(python.version) for python in found) or "none"
+            raise BuildError(f"No Python here meets {manifest.requires}: there are {versions}.")
         return fitting[0]
 
     def build(
@@ -223,7 +223,6 @@ class Environments:
             **self._settings,
             **kept,
             "UV_PYTHON_DOWNLOADS": "never",
-            "PWD": str(cwd),
             **variables,
         }
         ours = re.compile(
