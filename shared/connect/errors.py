@@ -99,7 +99,7 @@ def error_record(error: HTTPException) -> dict:
     status = error.code or 500
     default = CODES.get(status, 1 if status >= 500 else 2)
     number = getattr(error, "number", default)
-    return record(number, error.description or "")
+    return {"code": number, "error": error.description or "", "payload": None}
 
 
 def answer_to(error: HTTPException, path: str) -> Response:
@@ -107,7 +107,3 @@ def answer_to(error: HTTPException, path: str) -> Response:
     if path.startswith("/__api__/"):
         return Response(json.dumps(error_record(error)), error.code, mimetype="application/json")
     return Response(f"{error.description}\n", error.code, PLAIN)
-
-
-def record(number: int, text: str) -> dict:
-    return {"code": number, "error": text, "payload": None}

@@ -1,7 +1,6 @@
 """waitress in front, with limits on what a client may take: time, connections and disk space."""
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, Error
 from werkzeug.exceptions import HTTPException
 
-from .errors import StorageFull, answer_to, http_error, one_line, quoted, record
+from .errors import StorageFull, answer_to, http_error, one_line, quoted
 from .limits import Limits
 
 if TYPE_CHECKING:
@@ -29,25 +28,14 @@ NO_HTTP = "This is not an HTTP request. The URL of this server starts with http:
 
 
 class Refusal(Error):
-    """What waitress itself answers: one line, or Connect's JSON to the API's clients."""
+    """What is answered instead of a request that cannot be read."""
 
-    def __init__(self, error: Error, path: str) -> None:
-        super().__init__(error.body)
-        self.code, self.reason = error.code, error.reason
-        self.api = path.startswith("/__api__/")
+    def __init__(self, error: HTTPException, path: str) -> None:
+        self._answer = answer_to(error, path)
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        kind, body = "text/plain; charset=utf-8", self.body
-        if self.api:
-            kind, body = (
-                "application/json",
-                json.dumps(record(1 if self.code >= 500 else 2, self.body)),
-            )
-        return f"{self.code} {self.reason}", [("Content-Type", kind)], f"{body}\n".encode()
-
-
-class NoSpace(Error):
-    code, reason = StorageFull.code, "Insufficient Storage"
+        answer = self._answer
+        return answer.status, answer.headers.to_wsgi_list(), answer.get_data()
 
 
 class Body(OverflowableBuffer):
@@ -75,6 +63,7 @@ class Parser(HTTPRequestParser):
     def __init__(self, adjustments: Adjustments) -> None:
         super().__init__(adjustments)
         self.began = time.time()
+        self.body: Body | None = None
 
     def received(self, data: bytes) -> int:
         start = (self.header_plus + data[:9]).lstrip(b"\r\n")[:1]
@@ -83,10 +72,14 @@ class Parser(HTTPRequestParser):
             used, self.error, self.completed = len(data), BadRequest(NO_HTTP), True
         else:
             used = super().received(data)
-        if self.completed and self.body_rcv is not None and self.body_rcv.getbuf().full:
-            self.error = NoSpace(StorageFull.description)
+        refused: HTTPException | None = None
+        if self.completed and self.body and self.body.full:
+            refused = StorageFull()
         if self.error:
-            self.error = Refusal(self.error, getattr(self, "path", ""))
+            refused = HTTPException(self.error.body)
+            refused.code = self.error.code
+        if refused:
+            self.error = Refusal(refused, getattr(self, "path", ""))
         if self.error or self.body_rcv is None:
             self.expect_continue = False  # else it waits for a body
         return used
@@ -94,7 +87,7 @@ class Parser(HTTPRequestParser):
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.body_rcv is not None:
-            self.body_rcv.buf = Body(self.adj.inbuf_overflow)
+            self.body = self.body_rcv.buf = Body(self.adj.inbuf_overflow)
 
 
 class Channel(HTTPChannel):
