@@ -73,11 +73,11 @@ class Parser(HTTPRequestParser):
         else:
             used = super().received(data)
         refused: HTTPException | None = None
-        if self.completed and self.body and self.body.full:
-            refused = StorageFull()
         if self.error:
             refused = HTTPException(self.error.body)
             refused.code = self.error.code
+        if self.completed and self.body and self.body.full:
+            refused = StorageFull()
         if refused:
             self.error = Refusal(refused, getattr(self, "path", ""))
         if self.error or self.body_rcv is None:

@@ -212,8 +212,6 @@ def test_body_of_an_old_client_reaches_the_app(server, connect, public_echo, ver
         (b"Expect: 100-continue\r\nContent-Length: 99999999999", b"413"),
         (b"Expect: 100-continue\r\nTransfer-Encoding: gzip", b"501"),
         (b"Expect: 100-continue\r\nBad header", b"400"),
-        (b"Content-Length: -1", b"400"),
-        (b"Content-Length: 1\r\nContent-Length: 2", b"400"),
         (b"X: " + b"y" * 2**18, b"431"),
     ],
     ids=lambda value: value[:50].decode(),

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from shared.connect.running import environments as building
-from shared.connect.server import LOCK, CannotStart, LocalConnect, remove_dead
+from shared.connect.server import LOCK, CannotStart, LocalConnect, lock, remove_dead
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
 
@@ -70,16 +70,20 @@ def test_key_that_no_request_can_carry_is_one_line(key):
         LocalConnect(api_key=key)
 
 
-def test_files_of_another_users_server_stay(monkeypatch, tmp_path):
+def test_start_removes_what_killed_servers_left(monkeypatch, tmp_path):
+    """No other, nor what is another user's, or not a server's."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "connect-killed").mkdir()
-    (tmp_path / "connect-killed" / LOCK).touch()
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getuid", lambda: -1)
-        remove_dead()
-    assert (tmp_path / "connect-killed").exists()
-    remove_dead()
-    assert not (tmp_path / "connect-killed").exists()
+    for name, file in (("connect-killed", LOCK), ("connect-alive", LOCK), ("connect-else", "lock")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    with lock(tmp_path / "connect-alive"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getuid", lambda: -1)
+            remove_dead()
+        assert (tmp_path / "connect-killed").exists()
+        LocalConnect().close()
+        left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"connect-alive", "connect-else"}
 
 
 def test_server_is_gone_once_it_is_closed(environments, monkeypatch, tmp_path):
