@@ -76,7 +76,7 @@ class Parser(HTTPRequestParser):
         if self.error:
             refused = HTTPException(self.error.body)
             refused.code = self.error.code
-        if self.completed and self.body and self.body.full:
+        if self.completed and self.body is not None and self.body.full:
             refused = StorageFull()
         if refused:
             self.error = Refusal(refused, getattr(self, "path", ""))
