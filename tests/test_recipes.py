@@ -40,17 +40,18 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
         recipe.check(f"http://127.0.0.1:{port}", copy)
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_variable_that_is_missing_or_empty_is_named(recipe, tmp_path, monkeypatch, value):
-    copy = shutil.copytree(recipe.example.path, tmp_path / "copy")
-    variables = apply([recipe], copy)
-    for name in variables:
-        monkeypatch.setenv(name, str(tmp_path / "data"))
-    for name in variables:
-        with monkeypatch.context() as patch:
-            patch.setenv(name, "") if value == "" else patch.delenv(name)
-            with pytest.raises(CannotImport, match=f"{name} is not set. Run export {name}="):
-                load(copy)
+@pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
+def test_variable_that_is_missing_or_empty_is_named(example, tmp_path, monkeypatch, value):
+    recipes = [recipe for recipe in recipes_for(example).values() if recipe.variables]
+    assert len(recipes) == 4
+    for number, recipe in enumerate(recipes):
+        copy = shutil.copytree(example.path, tmp_path / str(number))
+        (name,) = apply([recipe], copy)
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+        with pytest.raises(CannotImport, match=f"{name} is not set. Run export {name}="):
+            load(copy)
 
 
 def test_each_command_of_a_recipe_is_compared(example, tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import httpx
 import pytest
@@ -75,6 +76,10 @@ def test_file_that_is_not_stored_whole_is_deleted(files, monkeypatch):
     assert (answer.status_code, answer.json()) == (507, message)
     assert list(directory.iterdir()) == []
     assert upload(client, "a.txt").status_code == 201
+    shutil.rmtree(directory)
+    assert upload(client, "b.txt").json() == {
+        "message": "b.txt was not stored: No such file or directory."
+    }
 
 
 @pytest.mark.having("spec_url")
