@@ -19,6 +19,7 @@ class Example:
     console_urls: tuple[str, ...] = ()
     spec_url: str | None = None
     hello_url: str | None = None
+    recipes: bool = True  # whether RECIPES.md is for it
 
     @property
     def path(self) -> Path:

@@ -149,7 +149,7 @@ def recipes_for(example: Example) -> dict[str, Recipe]:
     Raises RecipeError when a block of code does not say where it goes.
     """
     sections: dict[str, tuple[Path, str]] = {}
-    for page in filter(Path.exists, (example.readme, SHARED)):
+    for page in filter(Path.exists, (example.readme, *([SHARED] if example.recipes else []))):
         chapter = ""
         parts = SECTION.split(page.read_text(encoding="utf-8"))
         for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):

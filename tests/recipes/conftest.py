@@ -37,3 +37,9 @@ def cook(example, tmp_path_factory):
 def mounts():
     """The environ of requests below two paths, as Connect sends them."""
     return [{"SCRIPT_NAME": MOUNTS[name]} for name in ("content", "vanity")]
+
+
+def pytest_itemcollected(item):
+    """These tests are for the examples that RECIPES.md is for."""
+    if "example" in item.fixturenames:
+        item.add_marker(pytest.mark.having("recipes"))
