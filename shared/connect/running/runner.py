@@ -119,15 +119,14 @@ def takes(signature, arguments=0):
 class ServingWatch:
     """Ends a process whose import serves requests, whatever server does it.
 
-    It connects to the ports at which the process listens. If the main thread accepts, the import
-    serves. If another thread accepts, it does not, as with prometheus_client. If neither does, the
-    server is written in C or runs in another process: then it serves if the import stays at a line.
+    An import serves if it stays at a line while a port listens. A port that another thread serves
+    does not count, such as that of prometheus_client: each is asked, to see which thread accepts.
     """
 
     def __init__(self, seconds, fail):
         """seconds: for the import; fail: gets the reason, and ends the process."""
         self._look, self._stay = seconds / 240, seconds / 30
-        self._fail_with = fail
+        self._fail = fail
         self._main = threading.get_ident()
         self._in_threads = set()  # the ports that other threads serve
         self._over = False
@@ -137,7 +136,7 @@ class ServingWatch:
         self._accept, self._sleep = socket.socket.accept, time.sleep
 
     def __enter__(self):
-        self._socket.accept = lambda listener: self._accepted(listener) or self._accept(listener)
+        self._socket.accept = lambda listener: self._note(listener) or self._accept(listener)
         # Not one of `threading`: gevent patches that only while no other thread runs.
         _thread.start_new_thread(self._watch, ())
 
@@ -146,11 +145,8 @@ class ServingWatch:
             self._over = True
         self._socket.accept = self._accept
 
-    def _accepted(self, listener):
-        """Note who accepts at a port; not in a child, which may be a server."""
-        if listener.family != socket.AF_UNIX and os.getpid() == PID:
-            if threading.get_ident() == self._main:
-                self._fail(self._place())
+    def _note(self, listener):
+        if threading.get_ident() != self._main:
             self._in_threads.add((listener.family, listener.getsockname()))
 
     def _watch(self):
@@ -163,8 +159,10 @@ class ServingWatch:
                 with contextlib.suppress(OSError), self._socket(family) as visitor:
                     visitor.settimeout(self._look)
                     visitor.connect(address)
-                if time.monotonic() - since > self._stay:
-                    self._fail(place)
+                with self._lock:
+                    if time.monotonic() - since > self._stay and not self._over:
+                        line = "if __name__ == '__main__':"
+                        self._fail(f"it serves itself{place}. Put that call below `{line}`")
 
     def _place(self):
         """Return where the import is, also one that waits in a greenlet of gevent."""
@@ -192,13 +190,6 @@ class ServingWatch:
                         ):
                             found.add((copy.family, copy.getsockname()))
         return found
-
-    def _fail(self, place):
-        with self._lock:
-            if not self._over:
-                self._fail_with(
-                    f"it serves itself{place}. Put that call below `if __name__ == '__main__':`"
-                )
 
 
 def place_in_bundle(file, line):
