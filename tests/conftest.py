@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=deselected)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+def pytest_terminal_summary(terminalreporter, exitstatus: int) -> None:
     if NAMED_SERVER:
         terminalreporter.write_line(f"On {NAMED_SERVER}.")
     # For `python -m shared.commands.counts`, at the end of the tox run with this process.
