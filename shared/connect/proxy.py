@@ -1,12 +1,12 @@
 """Passes requests to the apps, below their mounts and with the visitor's credentials."""
 
 import contextlib
-import http.client
 import re
 import string
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,9 +18,10 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import ClosingIterator, get_host
 
+from .limits import Limits
 from .running.runner import MOUNT_HEADER
 from .store import Content, Store, below
-from .users import KEY, User, Users
+from .users import KEY, User
 
 CHUNK = 64 * 1024  # bytes
 
@@ -42,20 +43,11 @@ Headers = list[tuple[str, str]]
 class Proxy:
     """A WSGI app: the content items, and another app for all other URLs."""
 
-    def __init__(
-        self,
-        site: Flask,
-        store: Store,
-        users: Users,
-        hosts: Iterable[str],
-        most_requests: int,
-    ) -> None:
-        """site: has the sessions; hosts: under which it is asked; most_requests: to all apps."""
-        self._site = site
-        self._store = store
-        self._users = users
-        self._hosts = list(hosts)
-        self._most_requests = most_requests
+    def __init__(self, site: Flask, store: Store, hosts: list[str], limits: Limits) -> None:
+        """site: has the sessions; hosts: under which it is asked."""
+        self._site, self._store, self._users = site, store, store.users
+        self._hosts = hosts
+        self._most_requests = limits.requests
         self.requests: Counter[str] = Counter()  # in progress, by the content's GUID
         self._lock = threading.Lock()
 
@@ -85,8 +77,7 @@ class Proxy:
             return redirect(f"{mount}/{mark}{query}", 307)(environ, start_response)
         user = self._users.authorized(EnvironHeaders(environ)) or self._signed_in(environ)
         if not content.may_be_seen_by(user):
-            return self._refuse(environ, content, user, target)(environ, start_response)
-        method = environ["REQUEST_METHOD"]
+            return self._refuse(environ, content, user)(environ, start_response)
         headers = self._headers_for_app(environ, mount, target)
         if user:
             credentials = user.credentials(self._site.config["TELL_GUIDS"])
@@ -94,7 +85,7 @@ class Proxy:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._in_progress(content))
             connection = stack.enter_context(content.connected(bundle_id))
-            send(connection, method, target, headers, environ)
+            send(connection, target, headers, environ)
             answer = stack.enter_context(connection.getresponse())
             start_response(f"{answer.status} {answer.reason}", headers_for_visitor(answer, mount))
             close = stack.pop_all().close
@@ -106,9 +97,7 @@ class Proxy:
         session = interface.open_session(self._site, request)
         return self._users.by_name.get(session.get("user", "")) if session else None
 
-    def _refuse(
-        self, environ: Environ, content: Content, user: User | None, target: str
-    ) -> Response:
+    def _refuse(self, environ: Environ, content: Content, user: User | None) -> Response:
         """Send a browser to sign in, and come back; raises HTTPException for others."""
         url = self._store.url
         if user:
@@ -119,7 +108,7 @@ class Proxy:
             raise Unauthorized(
                 f"This content is not public: send an API key, or sign in at {url}/."
             )
-        return redirect(f"/sign-in?{urlencode({'next': target})}")
+        return redirect(f"/sign-in?{urlencode({'next': target_of(environ)})}")
 
     @contextlib.contextmanager
     def _in_progress(self, content: Content) -> Iterator[None]:
@@ -158,20 +147,16 @@ class Proxy:
         named = environ.get("HTTP_CONNECTION", "").split(",")
         names = {*DROPPED, *named, *dict(headers)}
         dropped = {f"HTTP_{name.strip().upper().replace('-', '_')}" for name in names}
-        for name, value in environ.items():
-            if name in dropped or name.startswith("HTTP_X_FORWARDED_"):
+        for key, value in environ.items():
+            name = key.removeprefix("HTTP_")
+            if key in dropped or name.startswith("X_FORWARDED_"):
                 continue
-            if name.startswith("HTTP_"):
-                if name == "HTTP_AUTHORIZATION" and self._is_for_connect(value, environ):
-                    continue
-                if name == "HTTP_COOKIE":
-                    value = COOKIES.sub("", value).lstrip(";, ")
-                    if not value:
-                        continue
-                headers.append((name[5:].replace("_", "-"), value))
-        for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            if name in environ:
-                headers.append((name.replace("_", "-"), environ[name]))
+            if key == "HTTP_AUTHORIZATION" and self._is_for_connect(value, environ):
+                continue
+            if key == "HTTP_COOKIE" and not (value := COOKIES.sub("", value).lstrip(";, ")):
+                continue
+            if name != key or key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+                headers.append((name.replace("_", "-"), value))
         return headers
 
     def _is_for_connect(self, authorization: str, environ: Environ) -> bool:
@@ -196,16 +181,10 @@ def target_of(environ: Environ) -> str:
     return "/" + target.lstrip("/")
 
 
-def send(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: str,
-    headers: Headers,
-    environ: Environ,
-) -> None:
+def send(connection: HTTPConnection, target: str, headers: Headers, environ: Environ) -> None:
     """Send a request to an app."""
     connection.connect()
-    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(environ["REQUEST_METHOD"], target, True, True)  # without headers
     for name, value in headers:
         connection.putheader(name, value)
     # waitress has read the body: its length is right whatever the client says of its encoding.
@@ -213,7 +192,7 @@ def send(
     connection.endheaders(body)
 
 
-def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers:
+def headers_for_visitor(answer: HTTPResponse, mount: str) -> Headers:
     """Return an app's headers as they are, but its cookies below the mount of the request.
 
     Real servers put `Path=/` there (probes of eddiethedean/hedron). Not known is what they do with
@@ -237,7 +216,7 @@ def headers_for_visitor(answer: http.client.HTTPResponse, mount: str) -> Headers
     return headers
 
 
-def body_of(answer: http.client.HTTPResponse, close: Callable[[], None]) -> Iterator[bytes]:
+def body_of(answer: HTTPResponse, close: Callable[[], None]) -> Iterator[bytes]:
     """Yield the body as it comes, which `read` does not."""
     try:
         while chunk := answer.read1(CHUNK):
@@ -245,7 +224,7 @@ def body_of(answer: http.client.HTTPResponse, close: Callable[[], None]) -> Iter
                 close()  # so that the visitor who has all of it finds the process free
             yield chunk
         if answer.length:
-            raise http.client.IncompleteRead(b"", answer.length)
-    except (OSError, http.client.HTTPException):
+            raise IncompleteRead(b"", answer.length)
+    except (OSError, HTTPException):
         # waitress then breaks off as it does for a client that is gone, without a traceback.
         raise ClientDisconnected from None

@@ -130,7 +130,7 @@ class LocalConnect:
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
         site = self._flask(links or {}, guids)
-        self._proxy = Proxy(site, self.store, self.users, hosts, limits.requests)
+        self._proxy = Proxy(site, self.store, hosts, limits)
         self._listener = Listener(self._proxy, listening, limits)
         self._thread = threading.Thread(target=self._listener.run, name="local Connect")
         self._thread.start()

@@ -253,7 +253,7 @@ class Store:
         self.environments = Environments(environments, self.children)
         self.environments.prepare()
         self._directory = directory
-        self._users = users
+        self.users = users
         self._builds: set[threading.Thread] = set()
         # Apart, so that a first deployment is of bundle 1.
         self._content_ids = map(str, itertools.count(1))
@@ -289,11 +289,11 @@ class Store:
 
     def create(self, name: str) -> Content:
         """Add a content item of `admin`; raises Conflict when another one has the name."""
-        owner = self._users.admin
+        owner = self.users.admin
         with self.paths:
             self._check_name(name)
             content = Content(next(self._content_ids), name, owner, self.url, self._directory)
-            self._users.by_key[content.key] = owner
+            self.users.by_key[content.key] = owner
             self.by_guid[content.guid] = content
         return content
 
@@ -311,7 +311,7 @@ class Store:
     def delete(self, content: Content) -> None:
         """Remove a content item and its files, and stop its apps at once."""
         self.by_guid.pop(content.guid, None)
-        self._users.by_key.pop(content.key, None)
+        self.users.by_key.pop(content.key, None)
         with content.lock:
             content.active, pools = None, list(content.pools.values())
             content.bundles.clear()
@@ -340,7 +340,6 @@ class Store:
         checksum: str | None = None,
     ) -> Bundle:
         """Add a bundle; raises HTTPException or OSError, and keeps nothing then; see Bundle."""
-
         number = next(self._bundle_ids)
         directory = content.directory / number
         bundle = Bundle(number, directory, read, metadata, checksum)

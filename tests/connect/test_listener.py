@@ -184,26 +184,6 @@ def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch,
     assert last.exc_info is None
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_body_of_an_old_client_reaches_the_app(server, connect, public_echo, version):
-    """Content-Length counts in HTTP/1.0, which has no chunks, as in the Go of Connect (net/http)."""
-    path = httpx.URL(public_echo["content_url"]).raw_path
-    connection = connect()
-    lines = [
-        b"POST %s HTTP/%s" % (path, version.encode()),
-        b"Host: localhost",
-        b"Connection: close",
-        b"Transfer-Encoding: chunked",
-        b"Content-Length: 15",
-        b"",
-        b"5\r\nhello\r\n0\r\n\r\n",
-    ]
-    connection.sendall(b"\r\n".join(lines))
-    head, _, body = all_of(connection).partition(b"\r\n\r\n")
-    expected = "hello" if version == "1.1" else "5\r\nhello\r\n0\r\n\r\n"
-    assert json.loads(body)["body"] == expected, head
-
-
 @pytest.mark.parametrize(
     ("lines", "status"),
     [

@@ -39,25 +39,21 @@ def variables(python: Path, given: dict[str, str]) -> dict[str, str]:
     and those that came with -E, which win.
     """
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # one without a name, as in a container
+        user = str(os.getuid())
     return {
         **inherited,
         "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
         "LANG": "C.UTF-8",
-        "USER": user_name(),
-        "LOGNAME": user_name(),
+        "USER": user,
+        "LOGNAME": user,
         # The names that Posit's SDK reads.
         "POSIT_PRODUCT": "CONNECT",
         "RSTUDIO_PRODUCT": "CONNECT",
         **given,
     }
-
-
-def user_name() -> str:
-    """Return the name of the user who runs the server, or the number of one without a name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 class Connection(http.client.HTTPConnection):
@@ -122,9 +118,11 @@ class App:
     def _follow(self) -> None:
         """Write the log of the process until it ends."""
         process, job = self._process, self._job
-        streams = [(process.stdout, "stdout"), (process.stderr, "stderr")]
-        helpers = [threading.Thread(target=self._copy, args=each, daemon=True) for each in streams]
-        helpers.append(threading.Thread(target=self._tell_end, daemon=True))
+        helpers = [
+            threading.Thread(target=self._copy, args=[process.stdout, "stdout"], daemon=True),
+            threading.Thread(target=self._copy, args=[process.stderr, "stderr"], daemon=True),
+            threading.Thread(target=self._tell_end, daemon=True),
+        ]
         for helper in helpers:
             helper.start()
         word = text = ""
