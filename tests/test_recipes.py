@@ -40,6 +40,7 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
         recipe.check(f"http://127.0.0.1:{port}", copy)
 
 
+@pytest.mark.having("recipes")
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_variable_that_is_missing_or_empty_is_named(example, tmp_path, monkeypatch, value):
     recipes = [recipe for recipe in recipes_for(example).values() if recipe.variables]
