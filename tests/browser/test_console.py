@@ -100,13 +100,6 @@ def test_console_fits_a_phone(context, server, base, example):
         assert page.evaluate("innerWidth") < 500
 
 
-# python-restx/flask-restx#499
-def test_redirects_stay_below_the_mount(page, base, example):
-    for path in (example.list_url.rstrip("/"), f"/{example.list_url}"):
-        page.goto(base + path)
-        assert urls_outside(page, base) <= {base}
-
-
 @pytest.mark.having("negotiates")
 @pytest.mark.parametrize("lang", [None, *LANGS], ids=["list", *LANGS])
 def test_page_shows_the_greetings(page, base, example, lang):
