@@ -71,12 +71,6 @@ def make_bundle(files=None, members=(), entrypoint="app:app", **changes):
     return archive.getvalue()
 
 
-def example_bundle(example):
-    """The bytes of a bundle of an example, made without the client."""
-    names = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))["files"]
-    return make_bundle({name: (example.path / name).read_text(encoding="utf-8") for name in names})
-
-
 def deploy_bundle(api, content, bundle, **options):
     """Upload a bundle and deploy it; return its id, and the last report of the task."""
     url = f"content/{content['guid']}"

@@ -105,10 +105,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("path", "cause"), BROKEN.items(), ids=BROKEN)
-def test_answer_that_fails_later_breaks_off(owner, app, ask, path, cause):
+def test_answer_that_fails_later_breaks_off(owner, app, ask, path, cause, caplog):
     with pytest.raises(httpx.RemoteProtocolError):
         ask(path)
     read_log(owner, app, f"stderr: {cause}")
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 def test_answer_ends_at_its_length(owner, app, ask):
