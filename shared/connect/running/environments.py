@@ -61,8 +61,8 @@ PATH_LINE = re.compile(r"^[ \t]*(?:--?[a-z-]+[ \t=]*)?((?:file:|\.{1,2}/|/)\S*)"
 FILE_URL = re.compile(r"(?:\w+\+)?file:(?://(?:localhost)?)?([^?#]*)", re.IGNORECASE)
 # The requirement that is missing, in uv's words.
 MISSING = re.compile(
-    r"Because (?:there is no version of |only \S+ is available and you require )?"
-    r"(\S+?)(?:,| was not found in | has no wheels | and you require )"
+    r"Because ((?:there is no version of |only \S+ is available and you require )?"
+    r"(\S+?))(?:,| was not found in | has no wheels | and you require )"
 )
 
 
@@ -318,6 +318,7 @@ def reason_of(lines: Iterable[str]) -> str:
     text = text.rpartition("error: ")[2].partition(" hint: ")[0]
     text = re.sub(r"\s(?:Caused by|cause): ", ": ", text)
     missing = MISSING.search(text) if text.count("ecause ") == 1 else None
-    # pip's words, which people search for.
-    pip = f" (No matching distribution found for {missing[1]})" if missing else ""
-    return ("... " if len(text) > LONGEST_REASON else "") + text[-LONGEST_REASON:] + pip
+    if missing:  # with pip's words, which people search for
+        why = text[missing.start(1) :].partition(", we can conclude")[0]
+        text = f"{why} (No matching distribution found for {missing[2]})"
+    return ("... " if len(text) > LONGEST_REASON else "") + text[-LONGEST_REASON:]
