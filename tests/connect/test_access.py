@@ -62,9 +62,9 @@ def test_credentials_are_json_in_utf_8(viewer, public_echo):
     assert '"josé"' in text and '"équipe"' in text
 
 
-@pytest.mark.parametrize("name", ["Prefix", "For", "Host", "User"])
-def test_no_client_says_how_it_came(owner, echo, name):
-    environ = ask_echo(owner, echo, headers={f"X-Forwarded-{name}": "evil.example"})["environ"]
+def test_no_client_says_how_it_came(owner, echo):
+    names = (f"X-Forwarded-{name}" for name in ("Prefix", "For", "Host", "User"))
+    environ = ask_echo(owner, echo, headers=dict.fromkeys(names, "evil.example"))["environ"]
     assert "evil.example" not in environ.values()
 
 
@@ -243,7 +243,7 @@ def test_group_is_let_in(server, api, viewer, own_echo):
     assert viewer.get(own_echo["content_url"]).status_code == 200
     user = body | {"principal_guid": server.users.by_name["josé"].guid, "principal_type": "user"}
     other = api.post(url, json=user).json()
-    assert problem(api.put(f"{url}/{other['id']}", json=body)) == (409, 154)
+    assert problem(api.put(f"{url}/{other['id']}", json=body)) == (400, 25)
     for permission in (added, other):
         api.delete(f"{url}/{permission['id']}")
     assert viewer.get(own_echo["content_url"]).status_code == 403

@@ -27,11 +27,8 @@ def permission_record(content: Content, permission: Permission) -> dict:
     }
 
 
-def permission_in_body(content: Content, id: str | None = None) -> Permission:
-    """The permission in the request's body; raises ConnectError.
-
-    id: of the one that it changes; by default that of the same user or group, or a new one.
-    """
+def permission_in_body(content: Content) -> Permission:
+    """The permission in the request's body, with the id of an earlier one; raises ConnectError."""
     body = json_fields(**FIELDS)
     role, kind = body["role"], body["principal_type"]
     if role not in ("viewer", "owner"):
@@ -39,17 +36,15 @@ def permission_in_body(content: Content, id: str | None = None) -> Permission:
     if kind not in ("user", "group"):
         raise ConnectError(Problem.BAD_PRINCIPAL_TYPE, "principal_type is not user or group.")
     named = users.by_name if kind == "user" else users.groups
-    found = [each for each in named.values() if each.guid == body["principal_guid"]]
-    if not found:
+    found = next((each for each in named.values() if each.guid == body["principal_guid"]), None)
+    if found is None:
         problem = Problem.BAD_USER if kind == "user" else Problem.BAD_GROUP
         raise ConnectError(problem, f"There is no {kind} with this principal_guid.")
-    if found[0] is content.owner:
+    if found is content.owner:
         message = f"{content.owner.name} owns this content, and needs no permission."
         raise ConnectError(Problem.BAD_COLLABORATOR, message)
-    same = [each.id for each in content.permissions.values() if each.principal is found[0]]
-    if id and same not in ([], [id]):
-        raise ConnectError(Problem.PERMISSION_TWICE, f"The {kind} has a permission already.")
-    return Permission(id or next(iter(same), None) or next(numbers), found[0], role)
+    same = (each.id for each in content.permissions.values() if each.principal is found)
+    return Permission(next(same, None) or next(numbers), found, role)
 
 
 def find(content: Content, id: str) -> Permission:
@@ -77,10 +72,9 @@ def get_permission(content, id):
 
 @blueprint.put("/v1/content/<content>/permissions/<id>")
 def change_permission(content, id):
-    with content.lock:
-        permission = permission_in_body(content, find(content, id).id)
-        content.permissions[id] = permission
-    return permission_record(content, permission)
+    if permission_in_body(content).id != find(content, id).id:
+        raise ConnectError(Problem.BAD_PARAMETER, "This permission is of another user or group.")
+    return add_permission(content)
 
 
 @blueprint.delete("/v1/content/<content>/permissions/<id>")
