@@ -107,6 +107,8 @@ def test_resource_answers_as_the_app(cook):
         assert (answer.status_code, answer.mimetype) == (500, "application/json")
         assert "secret" not in answer.text
         assert client.post("/greetings/crash", headers=headers).json == {"message": "Taken."}
+    responses = client.get("/swagger.json").json["responses"].values()
+    assert all(response.get("description") for response in responses)
     answer = client.put("/greetings/crash")
     assert (answer.status_code, answer.json) == (400, {"message": "No number: 5"})
     answer = client.delete("/greetings/crash")
