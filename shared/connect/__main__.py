@@ -74,7 +74,9 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     """
     block()
     try:
-        server = LocalConnect(**vars(arguments), api_key=api_key(), **options)
+        server = LocalConnect(
+            **vars(arguments), api_key=os.environ.get("CONNECT_API_KEY"), **options
+        )
     except CannotStart as error:
         sys.exit(str(error))
     print(f"Local Connect at {server.url}/", flush=True)
@@ -83,18 +85,12 @@ def start(arguments: argparse.Namespace, **options) -> LocalConnect:
     return server
 
 
-def api_key() -> str | None:
-    """Return the key that CONNECT_API_KEY gives; none if it is empty, as CI's unset secrets are."""
-    return os.environ.get("CONNECT_API_KEY") or None
-
-
 def print_keys(server: LocalConnect) -> None:
     """Print whose key each is, the administrator's first, and what stops the server."""
+    exported = os.environ.get("CONNECT_API_KEY")  # empty for an unset secret of CI
     for user in server.users.by_name.values():
-        given = user is server.users.admin and api_key()
-        print(
-            f"API key of {user.name}: {'as in CONNECT_API_KEY' if given else user.key} ({user.role})"
-        )
+        key = "as in CONNECT_API_KEY" if user.key == exported else user.key
+        print(f"API key of {user.name}: {key} ({user.role})")
     print("Ctrl-C stops it.", flush=True)
 
 

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -317,3 +319,19 @@ def test_log_has_the_traceback_whatever_stderr_is(start):
     lines = [text for _, source, text in job.entries if source == "stderr"]
     assert lines[0].startswith("Traceback") and lines[1].endswith('app.py", line 3, in app')
     assert lines[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_failed_start_is_told_to_all_who_wait_for_it(server, api, owner, content, tmp_path):
+    """Else each would wait as long again."""
+    os.mkfifo(tmp_path / "import")
+    source = f"open('{tmp_path}/import').read()\nraise LookupError('once')"
+    deploy_bundle(api, content, make_bundle({"app.py": source}))
+    waiting = server.store.get(content["guid"]).pool
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(owner.get, content["content_url"]) for _ in range(3)]
+        while waiting.requests < 3:
+            time.sleep(0.01)
+        (tmp_path / "import").write_bytes(b"")
+    assert [answer.result().status_code for answer in answers] == [502] * 3
+    tags = [job["tag"] for job in api.get(f"content/{content['guid']}/jobs").json()]
+    assert tags == ["run_python_api", "python_restore"]
