@@ -57,13 +57,3 @@ def test_answer_that_is_not_as_documented_is_one_line(problems, answer, problem)
 def test_answer_as_documented_and_what_is_not_there_are_good(problems):
     assert problems({"name": "1", "size": None}) == []
     assert problems(ERROR, 501) == []
-    assert problems(ERROR, 404, "/v1/others") == []
-
-
-def test_what_the_document_lacks_is_added(problems, monkeypatch):
-    monkeypatch.setattr(reference, "OPERATIONS", {"GET /v1/others": "a source"})
-    monkeypatch.setattr(reference, "STATUSES", {"* /v1/things/{name}* 404": "a source"})
-    monkeypatch.setattr(reference, "OPTIONAL", {"Thing.size": "a source"})
-    assert problems({"name": "1"}) == []
-    assert problems({"name": "1"}, path="/v1/others") == []
-    assert problems({"code": 4}, 404) == []
