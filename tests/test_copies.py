@@ -281,10 +281,12 @@ def test_lazy_string_of_flasggers_documentation_works(edited):
     assert spec["host"] == "connect.test"
 
 
-@pytest.mark.of("flasgger")
-def test_console_fills_in_a_language(edited):
-    item = edited("").get("/apispec_1.json").json["paths"]["/greetings/{lang}/"]
-    assert item["get"]["parameters"][0]["default"] == "en"
+@pytest.mark.of("restx", "flasgger")
+def test_console_describes_the_language_and_flasgger_fills_it_in(example, edited):
+    item = edited("").get(example.spec_url).json["paths"][example.item_url]
+    (lang,) = item.get("parameters", []) + item["get"].get("parameters", [])
+    assert "language" in lang["description"]
+    assert lang.get("default") == {"flasgger": "en"}.get(example.id)
 
 
 @pytest.mark.of("credentials")

@@ -38,15 +38,9 @@ def kinds():
     return KINDS
 """
 RESOURCE = """
-model = api.model("Kinds", {"date": fields.Date, "aware": fields.DateTime, "decimal": fields.Raw})
-
 @api.route("/kinds")
 class Kinds(Resource):
     def get(self):
-        return KINDS
-
-    @api.marshal_with(model)
-    def post(self):
         return KINDS
 """
 
@@ -67,9 +61,6 @@ def test_dates_and_decimals_are_text_in_iso_8601(cook, example):
         "text": "你好",
     }
     assert "你好" in answer.text
-    if example.id == "restx":
-        marshalled = client.post("/kinds").json
-        assert marshalled == {name: answer.json[name] for name in ("date", "aware", "decimal")}
     if example.spec_url:
         # Flasgger's LazyString goes through the same function.
         assert client.get(example.spec_url).status_code == 200

@@ -10,26 +10,22 @@ def crash():
     raise RuntimeError("secret")
 
 
-@app.route("/slash/", methods=["GET"])
+@app.route("/slash/")
 def slash():
     return {}
-
-
-@app.route("/refuse/<int:code>")
-def refuse(code):
-    abort(code, f"Own text of {code}, and \\ud800.")
 
 
 class Teapot(HTTPException):
     code = 418
 
 
-CAUSES = {"error": ValueError("No number: 5"), "object": {"limit": {1}}, "tuple": (1, None)}
+CAUSES = {"text": "Half a pair: \\ud800", "error": ValueError("No number: 5")}
+CAUSES["object"] = {"limit": {1}}
 
 
 @app.route("/cause/<name>")
 def cause(name):
-    if name == "none":
+    if name == "teapot":
         raise Teapot
     abort(400, CAUSES[name])
 """
@@ -38,9 +34,6 @@ CRASH = """
 class Crash(Resource):
     def get(self):
         raise RuntimeError("secret")
-
-    def post(self):
-        abort(409, "Taken.")
 
     def put(self):
         abort(400, ValueError("No number: 5"))
@@ -70,33 +63,21 @@ def test_errors_are_json_for_everybody(errors, example, accept):
         answer = errors.patch(path, headers=headers)
         assert (answer.status_code, list(answer.json)) == (405, ["message"])
         assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
-    for code in (400, 503):
-        answer = errors.get(f"/refuse/{code}", headers=headers)
-        message = {"message": f"Own text of {code}, and \ud800."}
-        assert (answer.status_code, answer.json) == (code, message)
-
-
-def test_crash_tells_nothing_of_the_exception(errors):
-    for headers in ({}, BROWSER):
-        answer = errors.get("/crash/of/app", headers=headers)
-        assert (answer.status_code, answer.mimetype) == (500, "application/json")
-        assert "secret" not in answer.text and "RuntimeError" not in answer.text
+    answer = errors.get("/crash/of/app", headers=headers)
+    assert (answer.status_code, answer.mimetype) == (500, "application/json")
+    assert "secret" not in answer.text and "RuntimeError" not in answer.text
+    redirect = errors.get("/slash?a=1", headers=headers)
+    assert (redirect.status_code, redirect.mimetype) == (308, "text/html")
 
 
 def test_exception_or_object_in_abort_is_a_message(errors):
     """expects-json#23, restful#486"""
-    messages = {"error": "No number: 5", "object": {"limit": "{1}"}, "tuple": [1, None]}
-    for name, message in messages.items():
+    messages = {"text": "Half a pair: \ud800", "error": "No number: 5"}
+    for name, message in (messages | {"object": {"limit": "{1}"}}).items():
         answer = errors.get(f"/cause/{name}")
         assert (answer.status_code, answer.json) == (400, {"message": message})
-    answer = errors.get("/cause/none")
+    answer = errors.get("/cause/teapot")
     assert (answer.status_code, answer.json) == (418, {"message": "I'm a teapot"})
-
-
-def test_redirect_stays(errors):
-    redirect = errors.get("/slash?a=1")
-    assert (redirect.status_code, redirect.mimetype) == (308, "text/html")
-    assert redirect.headers["Location"] == "http://localhost/slash/?a=1"
 
 
 @pytest.mark.of("restx")
@@ -106,7 +87,6 @@ def test_resource_answers_as_the_app(cook):
         answer = client.get("/greetings/crash", headers=headers)
         assert (answer.status_code, answer.mimetype) == (500, "application/json")
         assert "secret" not in answer.text
-        assert client.post("/greetings/crash", headers=headers).json == {"message": "Taken."}
     responses = client.get("/swagger.json").json["responses"].values()
     assert all(response.get("description") for response in responses)
     answer = client.put("/greetings/crash")

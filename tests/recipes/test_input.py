@@ -175,17 +175,6 @@ def test_body_over_the_limit_is_refused_whatever_else_is_there(cook, example):
     assert client.post(example.list_url, json=TERE).status_code == 201
 
 
-@pytest.mark.having("spec_url")
-def test_recipes_are_in_the_spec(client, example):
-    paths = client.get(example.spec_url).json["paths"]
-    listed, item = paths[example.list_url], paths[example.item_url]
-    parameters = {parameter["name"] for parameter in listed["get"]["parameters"]}
-    assert parameters == {"search", "page", "limit"}
-    assert {*listed, *item} >= {"get", "post", "put", "delete"}
-    assert {"200", "404"} <= {*item["put"]["responses"]}
-    assert {"204", "404"} <= {*item["delete"]["responses"]}
-
-
 @pytest.mark.having("negotiates")
 def test_forms_of_the_page_add_change_and_delete(client, example, unchanged):
     """flask-api#138."""

@@ -15,5 +15,10 @@ def test_all_recipes_of_an_example_work_together(cook, example, turn):
         assert client.get(url).status_code == 200, url
     assert client.get("/files/nothing").status_code == 404
     if example.spec_url:
-        spec = client.get(example.spec_url).json
-        assert {"/greetings/", "/visits/{id}", "/files/"} <= set(spec["paths"])
+        paths = client.get(example.spec_url).json["paths"]
+        assert {"/visits/{id}", "/files/"} <= set(paths)
+        listed, item = paths[example.list_url], paths[example.item_url]
+        parameters = {parameter["name"] for parameter in listed["get"]["parameters"]}
+        assert parameters == {"search", "page", "limit"}
+        assert {*listed, *item} >= {"get", "post", "put", "delete"}
+        assert "404" in item["put"]["responses"] and "404" in item["delete"]["responses"]
