@@ -196,7 +196,7 @@ def context(server):
     expect.set_options(timeout=30_000)  # for a busy machine
     headers = server.headers
     with (
-        open_browser(server.fingerprint) as browser,
+        open_browser() as browser,
         browser.new_context(extra_http_headers=headers) as context,
     ):
         yield context

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+WITHOUT_TESTS = ("lint", "counts")
 NAMED = 20  # failed tests of one environment
 
 
@@ -25,8 +26,7 @@ def main() -> None:
         # Other files are from earlier runs.
         if run["tox"] == os.getppid():
             runs[file.parent.name] = run
-    names = [name for name in sys.argv[1:] if name not in ("lint", "counts")]  # without tests
-    text = "\n".join(summary(runs, names))
+    text = "\n".join(summary(runs, sys.argv[1:]))
     print(text)
     (directory / "summary.txt").write_text(f"{text}\n", encoding="utf-8")
 
@@ -43,7 +43,7 @@ def summary(runs: dict[str, dict], names: list[str]) -> Iterator[str]:
         if more := run["failed"][NAMED:]:
             yield f"FAILED {name}: {len(more)} more"
         yield from (f"not tested in {name}: {reason}" for reason in run["skipped"])
-    missing = [name for name in names if name not in runs]
+    missing = [name for name in names if name not in runs and name not in WITHOUT_TESTS]
     unfound = {}  # Pythons, by the environment
     for name in missing:
         if (python := re.match(r"py3(\d+)-", name)) and not starts(f"python3.{python[1]}"):

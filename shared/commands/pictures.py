@@ -1,12 +1,11 @@
 """Writes the screenshots of the pages: the index of the local Connect, and a console beside it."""
 
-import sys
 from base64 import b64encode
 
 from playwright.sync_api import Locator, Page
 
 from shared.catalogue import EXAMPLES, ROOT
-from shared.connect.server import CannotStart, LocalConnect
+from shared.connect.server import LocalConnect
 from shared.harness.browser import open_browser
 from shared.harness.servers import USERS, deploying, kept_environments, links
 
@@ -68,7 +67,4 @@ def show(part: Locator) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CannotStart as error:
-        sys.exit(str(error))
+    main()

@@ -7,7 +7,7 @@ import shlex
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -33,7 +33,6 @@ class Server:
     key: str
     deploy: Deploy
     trust: ssl.SSLContext = CONTEXT
-    fingerprint: str | None = None  # of a certificate that a browser does not know
 
     @property
     def headers(self) -> dict[str, str]:
@@ -84,11 +83,10 @@ def server_at(place: str) -> Iterator[Server]:
         )
         stack.enter_context(connect)
         url = f"http://127.0.0.1:{connect.port}"
-        server = Server(url, connect.api_key, stack.enter_context(deploying(url, connect.api_key)))
         if proxy:
             proxy.pass_on_to(url)
-            server = replace(server, trust=proxy.trust, fingerprint=proxy.fingerprint)
-        yield server
+        deploy = stack.enter_context(deploying(url, connect.api_key))
+        yield Server(url, connect.api_key, deploy, proxy.trust if proxy else CONTEXT)
 
 
 @contextmanager

@@ -1,27 +1,22 @@
 """A proxy with TLS in front of a local Connect, as real servers have one."""
 
 import ssl
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import NamedTuple
 
 import trustme
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_pem_x509_certificate
 from werkzeug.middleware.http_proxy import ProxyMiddleware
 
 from shared.harness.thread import serving
 
 
 class TlsProxy(NamedTuple):
-    """A running proxy, and how its visitors know its certificate."""
+    """A running proxy."""
 
     url: str
     pass_on_to: Callable[[str], None]  # takes the URL to which all goes
     trust: ssl.SSLContext  # trusts its authority
-    fingerprint: str  # SHA-256 of its public key, in Base64, as Chromium takes it
 
 
 @contextmanager
@@ -40,9 +35,6 @@ def tls_proxy() -> Iterator[TlsProxy]:
     context, trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     certificate.configure_cert(context)
     authority.configure_trust(trust)
-    key = load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes()).public_key()
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    fingerprint = b64encode(sha256(der).digest()).decode()
     with serving(app, ssl_context=context) as port:
         url = f"https://localhost:{port}"
-        yield TlsProxy(url, lambda url: target.update(target=f"{url}/"), trust, fingerprint)
+        yield TlsProxy(url, lambda url: target.update(target=f"{url}/"), trust)
