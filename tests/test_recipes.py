@@ -63,6 +63,16 @@ def test_each_command_of_a_recipe_is_compared(example, tmp_path):
         recipe.check(f"http://127.0.0.1:{port}", tmp_path)
 
 
+def test_recipe_looks_in_the_file_as_on_the_page():
+    text = "import json\n\nfirst = 1\nfrom a import b\n\n\ndef f():\n    g(1)\n    h(2)\n"
+    code = "import json\nfrom c import (\n    d,\n)\n\nlast = 1\n"
+    added = text.replace("import b\n", "import b\nfrom c import (\n    d,\n)\n") + "\n\nlast = 1\n"
+    assert edit(text, "at the end of", "app.py", code) == added
+    lines = edit(text, "in place of", "(1)", "    g(1)\n    g(2)\n")
+    assert lines == text.replace("    g(1)\n", "    g(1)\n    g(2)\n")
+    assert edit(text, "in place of", "(1)", "(3)\n") == text.replace("(1)", "(3)")
+
+
 def test_recipe_that_does_not_fit_says_where():
     with pytest.raises(ValueError, match="does not have 'db' once"):
         edit("db = db", "before", "db", "")

@@ -126,13 +126,15 @@ def with_imports(text: str, code: str) -> tuple[str, str]:
     if not code.startswith(("import ", "from ")):
         return text, code
     imports = (ast.Import, ast.ImportFrom)
-    *_, last = itertools.takewhile(lambda node: isinstance(node, imports), ast.parse(code).body)
     lines = code.splitlines(keepends=True)
-    first = [line for line in lines[: last.end_lineno] if line.strip() and line not in text]
+    added, end = [], 0
+    for node in itertools.takewhile(lambda node: isinstance(node, imports), ast.parse(code).body):
+        statement, end = "".join(lines[node.lineno - 1 : node.end_lineno]), node.end_lineno
+        added += [statement] if statement not in text else []
     *_, above = (node for node in ast.parse(text).body if isinstance(node, imports))
     kept = text.splitlines(keepends=True)
-    kept[above.end_lineno : above.end_lineno] = first
-    return "".join(kept), "".join(lines[last.end_lineno :]).lstrip("\n")
+    kept[above.end_lineno : above.end_lineno] = added
+    return "".join(kept), "".join(lines[end:]).lstrip("\n")
 
 
 def agree(shown: str, answered: str) -> bool:
