@@ -331,7 +331,9 @@ def test_failed_start_is_told_to_all_who_wait_for_it(server, api, owner, content
         answers = [pool.submit(owner.get, content["content_url"]) for _ in range(3)]
         while waiting.requests < 3:
             time.sleep(0.01)
-        (tmp_path / "import").write_bytes(b"")
+        with (tmp_path / "import").open("wb"):  # once the app reads
+            (tmp_path / "import").unlink()
+            (tmp_path / "import").touch()  # another start would not wait
     assert [answer.result().status_code for answer in answers] == [502] * 3
     tags = [job["tag"] for job in api.get(f"content/{content['guid']}/jobs").json()]
     assert tags == ["run_python_api", "python_restore"]
