@@ -251,7 +251,6 @@ class Store:
         self.processes = processes
         self._limits = limits
         self.environments = Environments(environments, self.children)
-        self.environments.prepare()
         self._directory = directory
         self.users = users
         self._builds: set[threading.Thread] = set()

@@ -26,7 +26,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from uv import find_uv_bin
-from werkzeug.exceptions import ServiceUnavailable
 
 from ..manifest import Manifest
 from .children import Children
@@ -108,15 +107,6 @@ class Environments:
     def close(self) -> None:
         """Give the directory free for others."""
         self._lock.close()
-
-    def prepare(self) -> None:
-        """Find the Pythons in the background, for whoever asks first."""
-
-        def find() -> None:
-            with contextlib.suppress(BuildError, OSError, ServiceUnavailable):
-                self.pythons()
-
-        threading.Thread(target=find, name="pythons").start()
 
     def pythons(self) -> list[Python]:
         """Return the Pythons on this machine that can run an app, newest first; one each version.
