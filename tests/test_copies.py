@@ -24,19 +24,6 @@ def edited(copy):
     return edited
 
 
-def test_greeting_that_a_route_adds_is_in_the_list(example, edited):
-    client = edited("""
-@app.route("/add/<lang>", methods=["POST"])
-def add(lang):
-    db[lang] = "Tere"
-    return "", 204
-""")
-    assert client.post("/add/et").status_code == 204
-    added = {"lang": "et", "text": "Tere"}
-    assert client.get(example.item_url.format(lang="et")).json == added
-    assert added in client.get(example.list_url).json
-
-
 def test_error_handlers_of_the_app_answer(edited):
     client = edited("""
 from flask import abort
@@ -270,15 +257,6 @@ app.request_class = OwnRequest
 """)
     accept = {"Accept": "application/json; charset=utf-8, text/html;q=0"}
     assert client.get("/", headers=accept).headers["Content-Type"] == "application/json"
-
-
-@pytest.mark.of("flasgger")
-def test_lazy_string_of_flasggers_documentation_works(edited):
-    """flasgger#366 asks for `servers` in the same way."""
-    code = 'app.config["SWAGGER"]["host"] = LazyString(lambda: request.host)\n'
-    client = edited(code, before="swagger = Swagger(app)")
-    spec = client.get("/apispec_1.json", headers={"Host": "connect.test"}).json
-    assert spec["host"] == "connect.test"
 
 
 @pytest.mark.of("restx", "flasgger")
