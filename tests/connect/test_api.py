@@ -177,20 +177,15 @@ def test_time_of_the_last_deployment_changes(api, url, content, monkeypatch):
     assert api.get(url).json()["last_deployed_time"] == "2099-01-02T03:04:05Z"
 
 
-def test_task_is_told_when_it_has_a_new_line():
-    """The client asks again at once."""
+def test_task_is_told_when_it_has_a_new_line_within_a_limit(server, api, content, monkeypatch):
+    """Else a client keeps a thread of the server for as long as it likes."""
     task = Job(BUILD, "1")
     threading.Timer(0.1, task.add, ["a line"]).start()
     assert task.report(0, 30)["output"] == ["a line"]
-
-
-def test_wait_for_a_task_has_a_limit(server, api, content, monkeypatch):
-    """Else a client keeps a thread of the server for as long as it likes."""
-    task = Job(BUILD, "1")
     server.store.get(content["guid"]).jobs.append(task)
     monkeypatch.setattr(jobs, "WAIT_SECONDS", 0)
-    told = api.get(f"tasks/{task.key}", params={"wait": 10**9}).json()
-    assert (told["finished"], told["output"]) == (False, [])
+    report = api.get(f"tasks/{task.key}", params={"wait": 10**9, "first": 1}).json()
+    assert (report["finished"], report["output"]) == (False, [])
 
 
 def test_variables_are_changed_or_replaced(api, url):

@@ -81,20 +81,12 @@ def test_log_says_how_a_process_ended(api, owner, content, code, ending):
 
 
 def test_log_that_grows_loses_its_oldest_lines_and_says_so():
-    job = jobs.Job(jobs.PROCESS, "1")
-    for number in range(jobs.LINES - 1):
-        job.add(str(number))
-    assert job.entries[0].text == "0"
-    job.add("last")
-    assert [len(job.entries), job.entries[1].text] == [jobs.LINES, "1"]
-    assert job.entries[0].text.startswith("1 older lines are gone: a log keeps 10000 lines")
-
-
-def test_task_goes_on_after_lines_that_are_gone():
-    """Else the client waits for lines that it has been given already."""
-    job = jobs.Job(jobs.BUILD, "1")
+    job = Job(PROCESS, "1")
     for number in range(jobs.LINES):
         job.add(str(number))
+    assert [len(job.entries), job.entries[1].text] == [jobs.LINES, "1"]
+    assert job.entries[0].text.startswith("1 older lines are gone: a log keeps 10000 lines")
+    # Else the client waits for lines that it has been given already.
     last = job.report(0, 0)["last"]
     job.add("new")
     assert job.report(last, 0)["output"] == ["new"]
