@@ -46,10 +46,10 @@ class Job:
         with self._changed:
             entries = list(self._entries)
         if self._lost:
-            told = (
+            note = (
                 f"{self._lost} older lines are gone: a log keeps {LINES} lines, {SIZE} characters."
             )
-            entries.insert(0, Entry(entries[0].time, "stdout", told))
+            entries.insert(0, Entry(entries[0].time, "stdout", note))
         return entries
 
     def add(self, text: str, source: str = "stdout") -> None:

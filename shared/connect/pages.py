@@ -41,8 +41,8 @@ def check_origin():
 @blueprint.get("/connect/")
 @blueprint.get("/sign-in")
 def index():
-    wanted, links = request.args.get("next", ""), current_app.config["LINKS"]
-    found = store.find(wanted.partition("?")[0])
+    target, links = request.args.get("next", ""), current_app.config["LINKS"]
+    found = store.find(target.partition("?")[0])
     page = render_template(
         "index.html",
         contents=sorted(store.all(), key=lambda content: content.name),
@@ -52,8 +52,8 @@ def index():
         users=users.by_name.values(),
         processes=store.processes,
         url=store.url,
-        next=wanted,
-        wanted=found and found[0],
+        next=target,
+        content_of_next=found and found[0],
     )
     return page, HEADERS
 
@@ -64,9 +64,9 @@ def sign_in():
     if name not in users.by_name:
         abort(400, "There is no such user.")
     session["user"] = name
-    wanted = request.form.get("next", "")
-    # Below this origin whatever is wanted: `//host` alone would be another site.
-    path = wanted if wanted.startswith("/") else "/"
+    target = request.form.get("next", "")
+    # Below this origin in any case: `//host` alone would be another site.
+    path = target if target.startswith("/") else "/"
     return redirect(f"{request.headers['Origin']}{path}", 303)
 
 

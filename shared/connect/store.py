@@ -45,7 +45,7 @@ class Content:
     """One content item; visitors see its `active` bundle."""
 
     def __init__(self, number: str, name: str, owner: User, url: str, directory: Path) -> None:
-        """url: of the server; directory: where it makes one of its own."""
+        """url: of the server; directory: where it makes another one."""
         self.guid = new_guid()
         self.number = number  # Connect's internal id
         self.name = name

@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True)
 class User:
-    """A user, and the groups that content is told."""
+    """A user, with the groups that content gets to know."""
 
     name: str
     groups: tuple[Group, ...]

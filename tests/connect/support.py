@@ -126,12 +126,12 @@ def linked_from(client, url):
     return re.search(f'id="{fragment}" href="([^"]+)"', client.get(page).text)[1]
 
 
-def read_log(client, content, wanted=""):
-    """The log of a content, from the URL that the client prints, once it has a wanted text."""
+def read_log(client, content, text=""):
+    """The log of a content, from the URL that the client prints, once it has a text."""
     url = linked_from(client, f"{content['dashboard_url']}/logs")
     began, log = time.monotonic(), client.get(url).text
-    while wanted not in log:
-        assert time.monotonic() < began + 60, f"{wanted!r} is not in the log:\n{log}"
+    while text not in log:
+        assert time.monotonic() < began + 60, f"{text!r} is not in the log:\n{log}"
         log = client.get(url).text
     return log
 

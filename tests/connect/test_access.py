@@ -1,4 +1,4 @@
-"""Who may see a content and change it, and what of that the app is told."""
+"""Who may see a content and change it, and what of that reaches the app."""
 
 import json
 import re

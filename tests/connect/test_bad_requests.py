@@ -34,8 +34,8 @@ READ_BODIES += ["PUT content/GUID/vanity", "POST content/GUID/deploy", "POST con
 READ_BODIES += ["POST content/GUID/permissions"]
 
 
-def send(api, echo, asked, body=None, **options):
-    method, path = asked.replace("GUID", echo["guid"]).split()
+def send(api, echo, operation, body=None, **options):
+    method, path = operation.replace("GUID", echo["guid"]).split()
     return api.request(method, path, content=body, **options)
 
 
@@ -103,12 +103,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "body", "status", "code", "told"), REFUSED)
-def test_bad_request_is_refused_in_one_line(api, echo, asked, body, status, code, told):
+@pytest.mark.parametrize(("operation", "body", "status", "code", "message"), REFUSED)
+def test_bad_request_is_refused_in_one_line(api, echo, operation, body, status, code, message):
     text = body if isinstance(body, str | None) else json.dumps(body)
-    response = send(api, echo, asked, text)
+    response = send(api, echo, operation, text)
     assert problem(response) == (status, code)
-    assert told in response.json()["error"]
+    assert message in response.json()["error"]
 
 
 def test_refused_changes_change_nothing(api, content):

@@ -1,4 +1,4 @@
-"""Uploads of any client are kept as sent, and in one line it is told what is wrong with others."""
+"""Uploads of any client are kept as sent; bad ones are refused in one line."""
 
 import errno
 import gzip
@@ -163,15 +163,15 @@ def test_upload_of_any_client_is_kept_as_sent(api, content, options):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"files": {"other": b"x"}}, "The form has no file with the name archive."),
         ({**FORM, "data": {"metadata": "[]"}}, "metadata is not a JSON object"),
     ],
 )
-def test_bad_form_is_refused(api, echo, options, told):
+def test_bad_form_is_refused(api, echo, options, message):
     response = api.post(f"content/{echo['guid']}/bundles", **options)
-    assert response.status_code == 400 and response.json()["error"].startswith(told)
+    assert response.status_code == 400 and response.json()["error"].startswith(message)
 
 
 MD5 = hashlib.md5(WHOLE)
@@ -209,6 +209,6 @@ def test_bundle_keeps_modes_and_times(server, api, content):
     bundle = make_bundle(members=[program, closed])
     uploaded = api.post(f"content/{content['guid']}/bundles", content=bundle).json()
     files = server.store.get(content["guid"]).bundles[uploaded["id"]].files
-    told = (files / "run.sh").stat()
-    assert (told.st_mode & 0o777, told.st_mtime) == (0o755, 10**9)
+    status = (files / "run.sh").stat()
+    assert (status.st_mode & 0o777, status.st_mtime) == (0o755, 10**9)
     assert (files / "closed").stat().st_mode & 0o777 == 0o600

@@ -36,10 +36,10 @@ def test_index_links_what_is_deployed(stranger, api, owner, own_echo, card):
 def test_card_tells_name_url_processes_and_bundle(api, owner, own_echo, card):
     ask_echo(owner, own_echo)
     assert own_echo["name"] in card() and f">{own_echo['content_url']}<" in card()
-    told = api.get(f"content/{own_echo['guid']}").json()
-    assert f"1 of 1, Python {told['py_version']}" in card()
-    minute = told["last_deployed_time"][:16].replace("T", " ")
-    assert f">{minute} UTC<" in card() and f"{told['bundle_id']}, deployed" in card()
+    record = api.get(f"content/{own_echo['guid']}").json()
+    assert f"1 of 1, Python {record['py_version']}" in card()
+    minute = record["last_deployed_time"][:16].replace("T", " ")
+    assert f">{minute} UTC<" in card() and f"{record['bundle_id']}, deployed" in card()
 
 
 @pytest.mark.parametrize(

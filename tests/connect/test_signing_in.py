@@ -8,20 +8,20 @@ from tests.connect.support import PAGE, ask_echo, credentials_of, problem
 
 
 def test_browser_signs_in_and_comes_back(server, stranger, echo):
-    wanted = f"{echo['content_url']}a%20b//?c=%26&d"
-    sent = stranger.get(wanted, headers=PAGE)
+    target = f"{echo['content_url']}a%20b//?c=%26&d"
+    sent = stranger.get(target, headers=PAGE)
     assert sent.status_code == 302
     page = stranger.get(sent.headers["location"])
     assert page.status_code == 200 and 'name="user" value="admin"' in page.text
     form = {"user": "admin", "next": page.url.params["next"]}
     back = stranger.post("/sign-in", data=form, headers={"Origin": server.url})
-    assert (back.status_code, back.headers["location"]) == (303, wanted)
-    assert stranger.get(wanted, headers=PAGE).status_code == 200
+    assert (back.status_code, back.headers["location"]) == (303, target)
+    assert stranger.get(target, headers=PAGE).status_code == 200
 
 
-@pytest.mark.parametrize("wanted", ["//evil.example/", "https://evil.example", "@evil"])
-def test_signing_in_leads_to_no_other_site(server, stranger, wanted):
-    form, origin = {"user": "admin", "next": wanted}, {"Origin": server.url}
+@pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example", "@evil"])
+def test_signing_in_leads_to_no_other_site(server, stranger, target):
+    form, origin = {"user": "admin", "next": target}, {"Origin": server.url}
     sent = stranger.post("/sign-in", data=form, headers=origin)
     assert sent.headers["location"].startswith(f"{server.url}/")
 

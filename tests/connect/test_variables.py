@@ -11,8 +11,8 @@ from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 
 def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
-    told = ask_echo(owner, own_echo)
-    variables = told["variables"]
+    echoed = ask_echo(owner, own_echo)
+    variables = echoed["variables"]
     assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
     assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
     assert variables["CONNECT_SERVER"] == f"{server.url}/"
@@ -20,7 +20,7 @@ def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
     assert variables["USER"] == variables["LOGNAME"]
     job = api.get(f"content/{own_echo['guid']}/jobs").json()[0]
     assert variables["CONNECT_CONTENT_JOB_KEY"] == job["key"]  # posit-dev/commons, R/tracing.R
-    assert {"app.py", "manifest.json", "requirements.txt"} <= set(told["files"])
+    assert {"app.py", "manifest.json", "requirements.txt"} <= set(echoed["files"])
     key = {"Authorization": f"Key {variables['CONNECT_API_KEY']}"}
     user = owner.get("/__api__/v1/user").json()
     assert owner.get("/__api__/v1/user", headers=key).json() == user
@@ -42,11 +42,11 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
 
 def test_variables_of_a_content_win(api, owner, own_echo):
     """Over those of the server and of Connect."""
-    wanted = {"HOME": "/nowhere", "LANG": "C", "USER": "ada", "POSIT_PRODUCT": "none"}
-    wanted |= {"CONNECT_SERVER": "http://other.example/", "CONNECT_API_KEY": "its-own"}
-    values = [{"name": name, "value": value} for name, value in wanted.items()]
+    variables = {"HOME": "/nowhere", "LANG": "C", "USER": "ada", "POSIT_PRODUCT": "none"}
+    variables |= {"CONNECT_SERVER": "http://other.example/", "CONNECT_API_KEY": "its-own"}
+    values = [{"name": name, "value": value} for name, value in variables.items()]
     api.patch(f"content/{own_echo['guid']}/environment", json=values)
-    assert wanted.items() <= ask_echo(owner, own_echo)["variables"].items()
+    assert variables.items() <= ask_echo(owner, own_echo)["variables"].items()
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])

@@ -125,8 +125,8 @@ class Environments:
                     version, kind = Version(item["version"]), item.get("variant", "default")
                     if (item["implementation"], kind) == ("cpython", "default"):
                         found.setdefault(version, Python(version, item["path"]))
-                wanted = [each for each in found if each >= OLDEST and not each.is_prerelease]
-                self._found[path] = [found[version] for version in sorted(wanted, reverse=True)]
+                usable = [each for each in found if each >= OLDEST and not each.is_prerelease]
+                self._found[path] = [found[version] for version in sorted(usable, reverse=True)]
             return self._found[path]
 
     def choose(self, manifest: Manifest) -> Python:
@@ -229,7 +229,7 @@ class Environments:
             raise BuildError(reason_of(last)) from None
 
     def _pip_settings(self) -> dict[str, str]:
-        """What pip is told by its files and variables, for uv; empty without pip."""
+        """Return the settings of pip, of its files and variables, for uv; empty without pip."""
         found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
         command = [sys.executable, "-m", "pip", "config", "list"]
         with contextlib.suppress(subprocess.CalledProcessError):
