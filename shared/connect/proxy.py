@@ -151,23 +151,16 @@ class Proxy:
             name = key.removeprefix("HTTP_")
             if key in dropped or name.startswith("X_FORWARDED_"):
                 continue
-            if key == "HTTP_AUTHORIZATION" and self._is_for_connect(value, environ):
-                continue
+            if key == "HTTP_AUTHORIZATION" and (api_key := KEY.match(value)):
+                # X-RSC-Authorization leaves this one to the app: Connect's user guide, API keys.
+                other = KEY.match(environ.get("HTTP_X_RSC_AUTHORIZATION", ""))
+                if not other or api_key[1] in self._users.by_key:
+                    continue
             if key == "HTTP_COOKIE" and not (value := COOKIES.sub("", value).lstrip(";, ")):
                 continue
             if name != key or key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
                 headers.append((name.replace("_", "-"), value))
         return headers
-
-    def _is_for_connect(self, authorization: str, environ: Environ) -> bool:
-        """Whether Authorization has an API key, and not one of the app's own.
-
-        X-RSC-Authorization leaves the other header to the app: Connect's user guide, API keys.
-        """
-        key = KEY.match(authorization)
-        if key and KEY.match(environ.get("HTTP_X_RSC_AUTHORIZATION", "")):
-            return key[1] in self._users.by_key
-        return key is not None
 
 
 def target_of(environ: Environ) -> str:
@@ -183,7 +176,6 @@ def target_of(environ: Environ) -> str:
 
 def send(connection: HTTPConnection, target: str, headers: Headers, environ: Environ) -> None:
     """Send a request to an app."""
-    connection.connect()
     connection.putrequest(environ["REQUEST_METHOD"], target, True, True)  # without headers
     for name, value in headers:
         connection.putheader(name, value)
@@ -195,10 +187,9 @@ def send(connection: HTTPConnection, target: str, headers: Headers, environ: Env
 def headers_for_visitor(answer: HTTPResponse, mount: str) -> Headers:
     """Return an app's headers as they are, but its cookies below the mount of the request.
 
-    Real servers put `Path=/` there (probes of eddiethedean/hedron). Not known is what they do with
-    other paths, and with `__Host-` cookies, which browsers take with `Path=/` only: they get
-    the same here, except for a path that is below the mount. Domain stays. Without a path, or
-    with one that has no slash in front, a browser takes the request's, which is below the mount.
+    Real servers put `Path=/` there (probes of eddiethedean/hedron). What they do with other paths,
+    and with `__Host-` cookies, is not known: they get the same here, unless they are below the
+    mount. Without a path, a browser takes the request's, which is below it.
     """
 
     def below_mount(match: re.Match) -> str:

@@ -28,18 +28,19 @@ def test_only_loopback_is_served(server, owner, echo):
     assert listening == {"127.0.0.1"}
 
 
-def test_temporary_directory_that_takes_no_files_is_one_line(monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", "/proc")
-    with pytest.raises(CannotStart, match=r"/proc/.*TMPDIR"):
-        LocalConnect()
+def test_port_in_use_or_unknown_is_one_line(server):
+    for port, cause in ((server.port, "in use"), (99999, "0-65535")):
+        with pytest.raises(CannotStart, match=f"{cause}.*Choose another --port"):
+            LocalConnect(port)
 
 
-def test_long_temporary_directory_is_one_line(monkeypatch, tmp_path):
-    """The paths of sockets are short."""
+def test_temporary_directory_of_no_use_is_one_line(monkeypatch, tmp_path):
+    """It takes no files, or its path is too long for a socket."""
     (tmp_path / ("x" * 80)).mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 80)))
-    with pytest.raises(CannotStart, match="too long for sockets. Choose .* another TMPDIR"):
-        LocalConnect()
+    for path in ("/proc", str(tmp_path / ("x" * 80))):
+        monkeypatch.setattr("tempfile.tempdir", path)
+        with pytest.raises(CannotStart, match=f"{path}.* another TMPDIR"):
+            LocalConnect()
     assert list((tmp_path / ("x" * 80)).iterdir()) == []
 
 

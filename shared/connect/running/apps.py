@@ -56,19 +56,6 @@ def variables(python: Path, given: dict[str, str]) -> dict[str, str]:
     }
 
 
-class Connection(http.client.HTTPConnection):
-    """A connection to an app for one request."""
-
-    def __init__(self, path: Path) -> None:
-        """path: of the app's Unix socket."""
-        super().__init__("127.0.0.1")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
 class App:
     """A process that serves an app at a Unix socket."""
 
@@ -200,10 +187,13 @@ class App:
             return "is ending"
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
-    def connect(self) -> Connection:
-        """Return a new connection to the app, once it listens; raises NotStarted."""
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a new connection to the app, once it listens; raises NotStarted, and OSError."""
         self._started.result()
-        return Connection(self._path)
+        connection = http.client.HTTPConnection("127.0.0.1")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self._path))
+        return connection
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
