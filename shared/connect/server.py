@@ -109,6 +109,8 @@ class LocalConnect:
         limits = limits or Limits()
         remove_dead()
         try:
+            if port not in range(2**16):
+                raise OSError(f"a port is one of 0-65535, not {port}")
             listening = socket.create_server(("127.0.0.1", port), backlog=1024)
             self._open.enter_context(listening)
             choose = "other --environments or another TMPDIR"
@@ -125,7 +127,7 @@ class LocalConnect:
             self.store = Store(
                 self.url, self.directory, environments, self.users, processes, limits
             )
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             self._open.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
