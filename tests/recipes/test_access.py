@@ -60,18 +60,13 @@ def test_console_is_open_and_sends_the_key(cook, example):
 def test_only_members_of_the_group_change_greetings(cook):
     client = cook("Let the members of one group change greetings")
     added = {"lang": "et", "text": "Tere"}
-    codes = {
-        "{}": 403,
-        '{"user": "ann", "groups": ["not-analysts"]}': 403,
-        '{"user": "ann", "groups": "analysts"}': 400,
-    }
+    codes = {"{}": 403, '{"groups": ["not-analysts"]}': 403, '{"groups": "analysts"}': 400}
     for header, code in codes.items():
         headers = {"RStudio-Connect-Credentials": header}
-        answer = client.post("/greetings/", json=added, headers=headers)
-        assert (answer.status_code, list(answer.json)) == (code, ["message"]), header
-        for method in ("PUT", "DELETE"):
-            answer = client.open("/greetings/en", method=method, headers=headers)
-            assert answer.status_code == code, header
+        answers = [client.post("/greetings/", json=added, headers=headers)]
+        answers += [client.put("/greetings/en", headers=headers)]
+        for answer in [*answers, client.delete("/greetings/en", headers=headers)]:
+            assert (answer.status_code, list(answer.json)) == (code, ["message"]), header
     assert client.get("/greetings/").json == contract.greetings()
     member = {"RStudio-Connect-Credentials": '{"user": "ann", "groups": ["b", "analysts"]}'}
     assert client.post("/greetings/", json=added, headers=member).status_code == 201

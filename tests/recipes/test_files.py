@@ -18,7 +18,10 @@ def files(cook):
     """An HTTP client of a copy that takes files, and the directory where they go."""
     copy = cook(TITLE).copy
     base = "http://127.0.0.1:{}/files"
-    with serving(load(copy)) as port, httpx.Client(base_url=base.format(port)) as client:
+    with (
+        serving(load(copy)) as port,
+        httpx.Client(base_url=base.format(port), timeout=60) as client,
+    ):
         yield client, copy.parent / "files"
 
 
