@@ -55,7 +55,9 @@ class Bundle:
         except BaseException:
             self.remove_files()
             raise
-        origin = {key: metadata.get(key) for key in ORIGIN}
+        # The values are texts, says Connect's API reference.
+        texts = {key: str(value) for key, value in metadata.items() if value is not None}
+        origin = {key: texts.get(key) for key in ORIGIN}
         self.metadata = origin | {f"archive_{name}": s.hexdigest() for name, s in sums.items()}
 
     def remove_files(self) -> None:

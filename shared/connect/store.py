@@ -36,10 +36,6 @@ class Permission:
     principal: User | Group
     role: str
 
-    @property
-    def guid(self) -> str:
-        return self.principal.guid
-
 
 class Content:
     """One content item; visitors see its `active` bundle."""
@@ -117,9 +113,9 @@ class Content:
 
     def role_of(self, user: User | None) -> str:
         """Return Connect's `app_role`: owner, editor (a collaborator), viewer or none."""
-        groups = user.groups if user else ()
-        guids = {each.guid for each in (user, *groups) if each}
-        roles = {each.role for each in list(self.permissions.values()) if each.guid in guids}
+        principals = (user, *user.groups) if user else ()
+        permissions = list(self.permissions.values())
+        roles = {each.role for each in permissions if each.principal in principals}
         if user is self.owner or "owner" in roles:
             return "owner" if user is self.owner else "editor"
         is_open = self.access_type == "all" or (user and self.access_type == "logged_in")

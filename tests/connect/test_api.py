@@ -103,7 +103,10 @@ def test_settings_are_kept_and_given_back(api):
 def test_bundle_has_its_origin_and_is_downloaded(api, content, url):
     archive = make_bundle()
     origin = {"source": "git", "source_branch": "main", "source_commit": "12"}
-    form = {"files": {"archive": archive}, "data": {"metadata": json.dumps(origin | {"a": "b"})}}
+    form = {
+        "files": {"archive": archive},
+        "data": {"metadata": json.dumps(origin | {"source_commit": 12, "a": "b"})},
+    }
     bundle = api.post(f"{url}/bundles", **form).json()
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
     assert bundle["metadata"] == {"source_repo": None} | origin | sums
