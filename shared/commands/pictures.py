@@ -51,6 +51,7 @@ def main() -> None:
 
 def try_out(page: Page) -> bytes:
     """Take a picture of what the last operation of a console of Swagger UI answers."""
+    page.locator(".opblock-tag").click()  # shows the operations
     operation = page.locator(".opblock").last
     operation.locator(".opblock-summary").click()
     operation.get_by_role("button", name="Try it out").click()
