@@ -97,5 +97,7 @@ def test_urls_that_the_pages_name_answer(example):
     paths += re.findall(names, README.read_text(encoding="utf-8"))
     with serving(load(example.path)) as port:
         for path in paths:
-            response = httpx.get(f"http://127.0.0.1:{port}/{path}", follow_redirects=False)
+            response = httpx.get(
+                f"http://127.0.0.1:{port}/{path}", follow_redirects=False, timeout=60
+            )
             assert response.status_code == 200, f"/{path} of {example.directory}: {response}"

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 
+import pytest
+
 from shared.harness.readme import commands
 from shared.harness.recipes import SHARED
 
@@ -37,6 +39,7 @@ def test_tests_of_a_copy_pass_with_other_data_and_names_and_leave_nothing_to_upl
     assert before == {path for path in copy.rglob("*") if path.parent.name != "__pycache__"}
 
 
+@pytest.mark.of("restx")
 def test_tests_of_a_copy_fail_when_it_breaks(cook):
     copy = cook(TITLE).copy
     app = (copy / "app.py").read_text(encoding="utf-8")
