@@ -89,11 +89,11 @@ def logs(guid):
         title = content.title or content.name
         page = render_template("log.html", title=title, guid=guid, jobs=jobs, url=store.url)
         return page, HEADERS
-    text = "\n".join(
-        "\n".join([heading, "=" * len(heading), *map(line_of, lines), ""])
-        for heading, lines in jobs
-    )
-    return Response(text, headers=PLAIN)
+    text = []
+    for heading, lines in jobs:
+        text += [heading, "=" * len(heading)]
+        text += [f"{timestamp(time)} {source}: {line}" for time, source, line in lines] + [""]
+    return Response("\n".join(text), headers=PLAIN)
 
 
 def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
@@ -117,11 +117,6 @@ def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
         heading = f"{kind} of bundle {job.bundle_id} {job.ending or 'is running'}"
         found.append((heading, lines[::-1]))
     return found[::-1]
-
-
-def line_of(entry: Entry) -> str:
-    """A line of a log as text, with its time and its stream."""
-    return f"{timestamp(entry.time)} {entry.source}: {entry.text}"
 
 
 def visitors_of(content: Content) -> str:

@@ -124,15 +124,15 @@ class Content:
     def bundle(self, id: str | None) -> Bundle:
         """Return a bundle, the active one for None; raises NotFound."""
         bundle = self.active if id is None else self.bundles.get(id)
-        if bundle is None and id:
+        if bundle:
+            return bundle
+        if id:
             raise NotFound("There is no such bundle.")
-        if bundle is None:
-            draft = "Nothing is deployed here yet."
-            if self.drafts:
-                url = f"{self.url}_bundle{self.drafts[-1].id}/"
-                draft = f"Bundle {self.drafts[-1].id} is a draft that is not active: see {url}"
-            raise NotFound(self.cause(self.newest) or draft)
-        return bundle
+        message = self.cause(self.newest)
+        if self.drafts and not message:
+            draft = self.drafts[-1].id
+            message = f"Bundle {draft} is a draft that is not active: see {self.url}_bundle{draft}/"
+        raise NotFound(message or "Nothing is deployed here yet.")
 
     def cause(self, bundle: Bundle | None) -> str:
         """Say why a bundle does not run, and where its log is; empty if it did not fail."""
@@ -308,11 +308,9 @@ class Store:
         self.by_guid.pop(content.guid, None)
         self.users.by_key.pop(content.key, None)
         with content.lock:
-            content.active, pools = None, list(content.pools.values())
+            content.active = None
             content.bundles.clear()
             content.pools.clear()
-        for pool in pools:
-            pool.stop()
         content.children.close()
         shutil.rmtree(content.directory, ignore_errors=True)
 
@@ -327,17 +325,10 @@ class Store:
 
     # Bundles are uploaded, built and run.
 
-    def upload(
-        self,
-        content: Content,
-        read: Callable[[int], bytes],
-        metadata: dict,
-        checksum: str | None = None,
-    ) -> Bundle:
-        """Add a bundle; raises HTTPException or OSError, and keeps nothing then; see Bundle."""
+    def upload(self, content: Content, *upload) -> Bundle:
+        """Add a bundle; upload, and what it raises: see Bundle, which then keeps nothing."""
         number = next(self._bundle_ids)
-        directory = content.directory / number
-        bundle = Bundle(number, directory, read, metadata, checksum)
+        bundle = Bundle(number, content.directory / number, *upload)
         with content.lock:
             if content.guid in self.by_guid:
                 content.bundles[number] = bundle
