@@ -161,13 +161,15 @@ APPS = {
     "binds a port": "import select, socket\nlistener = socket.create_server(('127.0.0.1', 0))\n"
     "select.select([listener], [], [])\ndef app(environ, start_response): pass",
     "has a secrets.py": "import secrets\nfrom secrets import OWN as app",
+    "has a waitress.py": "import waitress\nfrom waitress import OWN as app",
 }
 
 
 @pytest.mark.parametrize("source", APPS.values(), ids=APPS)
 def test_whatever_may_be_an_app_starts(start, tmp_path, source):
-    (tmp_path / "secrets.py").write_text("def OWN(environ, start_response): pass", encoding="utf-8")
-    assert start(source).connect()
+    for name in ("secrets.py", "waitress.py"):
+        (tmp_path / name).write_text("def OWN(environ, start_response): pass", encoding="utf-8")
+    start(source).connect().close()
 
 
 SERVING = {
@@ -190,7 +192,7 @@ server = socket.create_server(('127.0.0.1', 0))
 threading.Thread(target=lambda: [server.accept() for _ in range(9)], daemon=True).start()
 threading.Event().wait(1)
 def app(environ, start_response): pass"""
-    assert start(source, start_seconds=6).connect()
+    start(source, start_seconds=6).connect().close()
 
 
 VERSION_APP = """

@@ -258,13 +258,8 @@ class Task(task.WSGITask):
     def get_environment(self):
         environ = super().get_environment()
         mount = environ.pop(f"HTTP_{MOUNT_HEADER.upper().replace('-', '_')}", "")
-        for name in (
-            "HTTP_CONNECTION",
-            "REMOTE_HOST",
-            "REMOTE_PORT",
-            "waitress.client_disconnected",
-        ):
-            environ.pop(name, None)
+        for name in ("HTTP_CONNECTION", "REMOTE_PORT", "waitress.client_disconnected"):
+            del environ[name]
         return {
             **environ,
             "SCRIPT_NAME": mount,
@@ -273,6 +268,7 @@ class Task(task.WSGITask):
             "SERVER_PORT": "80",
             "SERVER_SOFTWARE": "waitress",
             "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_HOST": "127.0.0.1",
             "wsgi.errors": ERRORS,
             "wsgi.multithread": False,
             "wsgi.multiprocess": self.multiprocess,
