@@ -44,72 +44,57 @@ def test_refusal_says_why_in_one_line(server, viewer, stranger, echo):
     assert viewer.get(echo["content_url"], headers=PAGE).text == message
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["rstudio-connect-credentials", "RStudio_Connect-Credentials"],
-)
-def test_credentials_cannot_be_forged(viewer, stranger, public_echo, name):
-    forged = [(name, '{"user": "root"}'), (name, '{"user": "admin"}')]
+def test_credentials_are_json_in_utf_8_and_cannot_be_forged(viewer, stranger, public_echo):
+    """Not in ASCII: an app that does not parse them must find the name, too."""
+    names = ("rstudio-connect-credentials", "RStudio_Connect-Credentials")
+    forged = [(name, '{"user": "root"}') for name in names]
     assert credentials_of(ask_echo(stranger, public_echo, headers=forged)) is None
     echoed = ask_echo(viewer, public_echo, headers=forged)
     assert credentials_of(echoed) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
-    # In UTF-8, not in ASCII: an app that does not parse them must find the name, too.
     header = echoed["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
     assert '"josé"' in header.encode("latin-1").decode()
 
 
-def test_no_client_says_how_it_came(owner, echo):
-    names = (f"X-Forwarded-{name}" for name in ("Prefix", "For", "Host", "User"))
-    environ = ask_echo(owner, echo, headers=dict.fromkeys(names, "evil.example"))["environ"]
-    assert "evil.example" not in environ.values()
-
-
 def test_app_is_told_guids_with_that_option(environments):
-    users = [("ada", ["editors", "admins"]), ("admin", ["admins"])]
-    with LocalConnect(environments=environments, users=users, guids=True) as server:
-        with key_client(server, "admin", "/__api__/v1/") as api:
-            content = api.post("content", json={"name": "guids"}).json()
-            api.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
-            deploy_bundle(api, content, make_bundle())
-            admin = credentials_of(ask_echo(api, content))
-        with key_client(server, "ada") as client:
-            ada = credentials_of(ask_echo(client, content))
-        assert ada["user"] == server.users.by_name["ada"].guid
-        editors, admins = (server.users.groups[name].guid for name in ("editors", "admins"))
-        assert (ada["groups"], admin["groups"]) == ([editors, admins], [admins])
-        assert len({editors, admins, ada["user"], admin["user"]}) == 4
+    users = [("admin", ["editors", "admins"])]
+    with (
+        LocalConnect(environments=environments, users=users, guids=True) as server,
+        key_client(server, "admin", "/__api__/v1/") as api,
+    ):
+        content = api.post("content", json={}).json()
+        deploy_bundle(api, content, make_bundle())
+        credentials = credentials_of(ask_echo(api, content))
+        groups = [server.users.groups[name].guid for name in ("editors", "admins")]
+        assert credentials == {"user": server.users.admin.guid, "groups": groups}
 
 
 KEYS = [
-    [("Authorization", "Key {}")],
-    [("AUTHORIZATION", "KEY\t{}")],
-    [("X-RSC-Authorization", "Key {}")],
-    [("x-rsc-authorization", "kEY  {}"), ("Authorization", "Key {}")],
+    [("Authorization", "kEY \t{}")],
+    [("X-RSC-Authorization", "Key {}"), ("Authorization", "Key {}")],
 ]
 
 
 @pytest.mark.parametrize("headers", KEYS, ids=str)
-def test_key_says_who_asks_and_does_not_reach_the_app(server, api, stranger, echo, headers):
-    name = api.get("user").json()["username"]
+def test_key_says_who_asks_and_does_not_reach_the_app(server, stranger, echo, headers):
     headers = [(name, value.format(server.api_key)) for name, value in headers]
     echoed = ask_echo(stranger, echo, headers=headers)
-    assert credentials_of(echoed)["user"] == name
+    assert credentials_of(echoed)["user"] == "admin"
     assert server.api_key not in json.dumps(echoed)
-    assert stranger.get("/__api__/v1/user", headers=headers).json()["username"] == name
+    assert stranger.get("/__api__/v1/user", headers=headers).json()["username"] == "admin"
 
 
-@pytest.mark.parametrize("sent", ["Key mine", "Basic YTpi", "Keys a, b"])
-def test_app_gets_an_authorization_of_its_own(server, stranger, echo, sent):
+@pytest.mark.parametrize("value", ["Key mine", "Basic YTpi"])
+def test_app_gets_an_authorization_of_its_own(server, stranger, echo, value):
     """X-RSC-Authorization is Connect's, so the other is the app's: Connect's guide, API keys."""
-    headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": sent}
+    headers = {"X-RSC-Authorization": f"Key {server.api_key}", "Authorization": value}
     environ = ask_echo(stranger, echo, headers=headers)["environ"]
-    assert environ["HTTP_AUTHORIZATION"] == sent and "HTTP_X_RSC_AUTHORIZATION" not in environ
+    assert environ["HTTP_AUTHORIZATION"] == value
+    assert "HTTP_X_RSC_AUTHORIZATION" not in environ
 
 
 # What a browser sends, and what the app gets; OURS is the cookie of this server's session.
 SENT_COOKIES = [
     ("OURS=x", None),
-    ("b=2; OURS=x;a=1", "b=2;a=1"),
     ("b=2;  OURS = x ;  a=1;", "b=2;  a=1;"),
     ("OURS; a=1", "a=1"),
     ('a="x; y"; A=1; a=2; ; =3; OURS=x', 'a="x; y"; A=1; a=2; ; =3'),
@@ -126,11 +111,6 @@ def test_cookies_reach_the_app_but_for_the_session(server, owner, echo, sent, go
     assert environ.get("HTTP_COOKIE") == (got and got.replace("OURS", ours))
 
 
-def test_wrong_key_is_refused_even_by_public_content(stranger, public_echo):
-    refused = stranger.get(public_echo["content_url"], headers={"Authorization": "Key wrong"})
-    assert (refused.status_code, refused.text) == (401, "The API key is not valid.\n")
-
-
 def rules():
     """The method and the path of each operation."""
     app = Flask(__name__, static_folder=None)
@@ -140,7 +120,7 @@ def rules():
             yield method, rule.rule.removeprefix("/__api__")
 
 
-@pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24), ("", 24)])
+@pytest.mark.parametrize(("key", "code"), [("Key wrong", 30), ("Bearer x", 24)])
 def test_api_needs_a_key(stranger, key, code):
     """30 is what `verify_api_key_response` in the client's api.py reads."""
     for method, rule in rules():
@@ -208,39 +188,32 @@ def test_user_is_let_in_and_shut_out(server, api, viewer, own_echo):
     body = {"principal_guid": user, "principal_type": "user", "role": "viewer"}
     added = api.post(f"{url}/permissions", json={**body, "send_email": False}).json()
     assert added == {"id": added["id"], "content_guid": own_echo["guid"], **body}
-    assert api.get(f"{url}/permissions").json() == [added]
-    assert api.get(f"{url}/permissions/{added['id']}").json() == added
+    one = f"{url}/permissions/{added['id']}"
+    assert [api.get(one).json()] == api.get(f"{url}/permissions").json() == [added]
     assert viewer.get(own_echo["content_url"]).status_code == 200
-    seen = viewer.get(f"/__api__/v1/{url}")
-    assert seen.json()["app_role"] == "viewer"
-    assert seen.json() in viewer.get("/__api__/v1/content").json()
-    assert problem(viewer.patch(f"/__api__/v1/{url}", json={})) == (403, 22)
+    seen = viewer.get(f"/__api__/v1/{url}").json()
+    assert seen["app_role"] == "viewer" and seen in viewer.get("/__api__/v1/content").json()
     # A second POST changes the first.
     assert api.post(f"{url}/permissions", json=body | {"role": "owner"}).json()["id"] == added["id"]
-    assert viewer.get(f"/__api__/v1/{url}").json()["app_role"] == "editor"
     with key_client(server, "josé", "/__api__/v1/") as collaborator:
-        assert collaborator.patch(url, json={"title": "Changed"}).status_code == 200
-        _, task = deploy_bundle(collaborator, own_echo, make_bundle())
-        assert task["code"] == 0
-    changed = api.put(f"{url}/permissions/{added['id']}", json=body).json()
-    assert changed == added
+        assert collaborator.patch(url, json={"title": "Changed"}).json()["app_role"] == "editor"
+        assert deploy_bundle(collaborator, own_echo, make_bundle())[1]["code"] == 0
+    assert api.put(one, json=body).json() == added
     assert problem(viewer.patch(f"/__api__/v1/{url}", json={})) == (403, 22)
-    assert api.delete(f"{url}/permissions/{added['id']}").status_code == 204
+    assert api.delete(one).status_code == 204
     assert api.get(f"{url}/permissions").json() == []
     assert viewer.get(own_echo["content_url"]).status_code == 403
 
 
 def test_group_is_let_in(server, api, viewer, own_echo):
     url = f"content/{own_echo['guid']}/permissions"
-    group = server.users.groups["lecteurs"].guid
+    group, user = server.users.groups["lecteurs"].guid, server.users.by_name["josé"].guid
     body = {"principal_guid": group, "principal_type": "group", "role": "viewer"}
     added = api.post(url, json=body).json()
     assert viewer.get(own_echo["content_url"]).status_code == 200
-    user = body | {"principal_guid": server.users.by_name["josé"].guid, "principal_type": "user"}
-    other = api.post(url, json=user).json()
-    assert problem(api.put(f"{url}/{other['id']}", json=body)) == (400, 25)
-    for permission in (added, other):
-        api.delete(f"{url}/{permission['id']}")
+    another = {"principal_guid": user, "principal_type": "user", "role": "viewer"}
+    assert problem(api.put(f"{url}/{added['id']}", json=another)) == (400, 25)
+    api.delete(f"{url}/{added['id']}")
     assert viewer.get(own_echo["content_url"]).status_code == 403
 
 

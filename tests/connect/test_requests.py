@@ -52,6 +52,7 @@ def test_app_is_told_the_public_address(environments):
             mount = f"/content/{content['guid']}"
             names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
             names += ("X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Forwarded-For")
+            names += ("X-Forwarded-Prefix",)
             forged = {name: "evil.example" for name in names} | {"Host": "connect.example"}
             environ = api.get(f"{server.url}{mount}/a?b=c", headers=forged).json()["environ"]
     assert content["content_url"] == f"{server_url}{mount}/" == f"https://connect.example{mount}/"
