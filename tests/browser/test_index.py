@@ -161,3 +161,11 @@ def test_index_is_accessible(index, twin, scheme):
         expect(index.get_by_text("Visitors still see")).to_be_visible()
         results = Axe().run(index)
         assert results.violations_count == 0, results.generate_report()
+
+
+def test_log_fits_a_phone_and_is_accessible(index, twin):
+    index.goto(f"{index.url}connect/apps/{twin['guid']}/logs#end")
+    expect(index.get_by_text("End of the log.")).to_be_in_viewport()
+    assert index.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    results = Axe().run(index)
+    assert results.violations_count == 0, results.generate_report()

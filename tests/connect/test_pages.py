@@ -42,19 +42,15 @@ def test_card_tells_name_url_processes_and_bundle(api, owner, own_echo, card):
     assert f">{minute} UTC<" in card() and f"{record['bundle_id']}, deployed" in card()
 
 
-@pytest.mark.parametrize(
-    ("access", "words"), [("acl", "admin only"), ("logged_in", "all users"), ("all", "everybody")]
-)
-def test_card_says_who_may_see_it(api, own_echo, card, access, words):
-    api.patch(f"content/{own_echo['guid']}", json={"access_type": access})
-    assert f"<dd>{words}</dd>" in card()
-
-
-def test_card_names_those_who_were_let_in(server, api, own_echo, card):
-    url = f"content/{own_echo['guid']}/permissions"
-    for kind, named in (("user", server.users.by_name), ("group", server.users.groups)):
-        guid = named["josé" if kind == "user" else "lecteurs"].guid
-        api.post(url, json={"principal_guid": guid, "principal_type": kind, "role": "viewer"})
+def test_card_says_who_may_see_it(server, api, own_echo, card):
+    url = f"content/{own_echo['guid']}"
+    for access, words in (("logged_in", "all users"), ("all", "everybody"), ("acl", "admin only")):
+        api.patch(url, json={"access_type": access})
+        assert f"<dd>{words}</dd>" in card()
+    user, group = server.users.by_name["josé"], server.users.groups["lecteurs"]
+    for kind, principal in (("user", user), ("group", group)):
+        body = {"principal_guid": principal.guid, "principal_type": kind, "role": "viewer"}
+        api.post(f"{url}/permissions", json=body)
     assert "<dd>admin, josé, group lecteurs</dd>" in card()
 
 
