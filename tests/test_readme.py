@@ -28,11 +28,6 @@ FILES = (
 )
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
 HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
-LINKS = [
-    (path, target)
-    for path, text in TEXTS.items()
-    for target in re.findall(r'(?:\]\(|src=")(?!https?:)([^)"]+)', text)
-]
 
 
 def test_every_command_of_the_readme_is_run():
@@ -94,39 +89,25 @@ def test_each_call_of_the_pages_sends_a_key_as_connect_reads_it():
     assert set(sent) == {"Key YOUR-API-KEY", "Key $CONNECT_API_KEY"}
 
 
-@pytest.mark.parametrize(("path", "target"), LINKS)
-def test_link_leads_to_a_file_or_heading(path, target):
-    file, _, anchor = target.partition("#")
-    linked = path.parent / file if file else path
-    assert linked.exists(), f"{path.relative_to(ROOT)} links to {target}, which does not exist"
-    if anchor:
-        headings = HEADING.findall(linked.read_text(encoding="utf-8"))
-        anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
-        assert anchor in anchors, f"{path.relative_to(ROOT)} links to {target}: {anchors}"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings_and_to_the_names_that_they_show(path):
+    link = r'(?:\[([^]]*)\]\(|src=")(?!https?:)([^)"]+)'
+    for shown, target in re.findall(link, TEXTS[path]):
+        file, _, anchor = target.partition("#")
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        name = shown.strip("`") if shown.startswith("`") and not anchor else ""
+        assert name in linked.as_posix() or name in linked.read_text(encoding="utf-8"), target
+        if anchor:
+            headings = HEADING.findall(linked.read_text(encoding="utf-8"))
+            anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in anchors, target
 
 
-CODE = [
-    (path, name, target)
-    for path, text in TEXTS.items()
-    for name, target in re.findall(r"\[`([^`]+)`\]\(((?!https?:)[^)#]+)\)", text)
-]
-
-
-def test_linked_file_has_the_name_that_the_link_shows():
-    for path, name, target in CODE:
-        file = path.parent / target
-        there = name in file.as_posix() or name in file.read_text(encoding="utf-8")
-        assert there, f"{path.relative_to(ROOT)} links `{name}` to {target}, which lacks it"
-
-
-def test_readme_names_each_example():
-    missing = [e.directory for e in EXAMPLES if f"({e.directory}/README.md)" not in TEXTS[README]]
-    assert not missing, f"README.md has no link to the README of {', '.join(missing)}"
-
-
-def test_contract_of_the_readme_has_the_paths_of_each_example():
-    contract = TEXTS[README].partition("## The contract")[2]
+def test_readme_names_each_example_and_its_paths():
     for example in EXAMPLES:
+        assert f"({example.directory}/README.md)" in TEXTS[README], f"README.md lacks {example.id}"
+        contract = TEXTS[README].partition("## The contract")[2]
         for path in (example.list_url, example.item_url):
             assert f"`{path}`" in contract, f"README.md, The contract: {example.id} has {path}"
 
