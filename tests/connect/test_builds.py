@@ -16,6 +16,7 @@ def index(monkeypatch):
     """A package index that takes uv's request and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as index:
         index.settimeout(60)
+        monkeypatch.setenv("UV_NO_INDEX", "0")
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.getsockname()[1]}/")
         yield index
 
