@@ -171,7 +171,7 @@ def test_full_disk_is_507_and_a_fault_of_ours_one_line(server, api, monkeypatch,
     refused = api.post("content", json={})
     assert problem(refused) == (500, 1)
     assert "RuntimeError: what failed (test_listener.py, line" in refused.json()["error"]
-    [last] = [record for record in caplog.records if record.levelname == "ERROR"]
+    *_, last = (record for record in caplog.records if record.levelname == "ERROR")
     assert last.getMessage().startswith("POST /__api__/v1/content: RuntimeError: what failed (")
     assert last.exc_info is None
 
