@@ -50,13 +50,15 @@ def publish(extension, bundle, guid=None):
         assert response.is_success, f"{method} {path}: {response.text}"
         return response.content and response.json()
 
-    check_user(send("GET", "v1/user"))
+    user = send("GET", "v1/user")  # what its `testAuthentication` reads
+    assert user["guid"] and user["confirmed"] and not user["locked"]
+    assert user["user_role"] in ("publisher", "administrator")
     *settings, nodejs = (extension.get(path) for path in SETTINGS)
     assert {response.status_code for response in settings} == {200}
     assert nodejs.status_code == 404
     _, general, _, _, python, r, quarto = (response.json() for response in settings)
     assert general["license"]["allow-apis"] is True
-    assert all(isinstance(told["installations"], list) for told in (python, r, quarto))
+    assert all(isinstance(each["installations"], list) for each in (python, r, quarto))
 
     if guid:
         content = send("GET", f"v1/content/{guid}")
@@ -79,25 +81,14 @@ def publish(extension, bundle, guid=None):
     return send("GET", url)
 
 
-def check_user(user):
-    """What Publisher's `testAuthentication` wants of a user."""
-    assert user["guid"] and user["confirmed"] and not user["locked"]
-    assert user["user_role"] in ("publisher", "administrator")
-
-
-def test_publisher_takes_the_credential(server, extension, stranger):
-    assert re.fullmatch("[0-9A-Za-z]{32}", server.api_key)
+def test_publisher_deploys_and_redeploys(server, extension, stranger, owner):
+    assert re.fullmatch("[0-9A-Za-z]{32}", server.api_key)  # else it does not take the credential
     assert stranger.get("/__api__/v1/user").status_code == 401
-    check_user(extension.get("v1/user").json())
-
-
-def test_publisher_deploys_and_redeploys(extension, owner):
     content = publish(extension, bundle_of("1"))
     assert (content["title"], content["app_mode"]) == ("greetings", "python-api")
     assert content["min_processes"] == 1
-    told = ask_echo(owner, content)
-    assert (told["version"], told["variables"]["GREETING"]) == ("1", "hello")
+    echoed = ask_echo(owner, content)
+    assert (echoed["version"], echoed["variables"]["GREETING"]) == ("1", "hello")
     again = publish(extension, bundle_of("2"), content["guid"])
     assert (again["guid"], again["name"]) == (content["guid"], content["name"])
     assert ask_echo(owner, content)["version"] == "2"
-    extension.delete(f"v1/content/{content['guid']}")
