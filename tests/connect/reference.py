@@ -102,39 +102,37 @@ class Reference:
 
     def hold(self, sender: object, response: Response, **more: object) -> None:
         """Compare the answer to the present request; a receiver of `request_finished`."""
-        if request.path.startswith(f"{API}/"):
-            status, told = response.status_code, " ".join(self._differences(response))
-            if told:
-                self.problems.append(f"{request.method} {request.path} got {status}: {told}")
+        if request.path.startswith(f"{API}/") and (difference := self._difference(response)):
+            answer = f"{request.method} {request.path} got {response.status_code}"
+            self.problems.append(f"{answer}: {difference}")
 
-    def _differences(self, response: Response) -> Iterator[str]:
+    def _difference(self, response: Response) -> str:
         try:
             operation, _ = self._rules.match(request.path, request.method)
         except HTTPException:
-            if response.status_code not in OWN | {401, 404}:
-                yield (
-                    "the document has no such operation: correct the path, or add it to "
-                    "OPERATIONS in tests/connect/reference.py, with a source."
-                )
-            return
+            if response.status_code in OWN | {401, 404}:
+                return ""
+            return (
+                "the document has no such operation: correct the path, or add it to "
+                "OPERATIONS in tests/connect/reference.py, with a source."
+            )
         self.statuses[operation].add(response.status_code)
         if response.status_code in OWN:
-            return
+            return ""
         # A file is not read: the document says no more of it than its type.
         body = b"a file" if response.direct_passthrough else response.get_data()
-        answer = Response(body, response.status, mimetype=response.mimetype)
+        answer = WerkzeugOpenAPIResponse(
+            Response(body, response.status, mimetype=response.mimetype)
+        )
         # Without the body, which may be on its way yet.
-        asked = Request(create_environ(request.path, method=request.method))
+        environ = create_environ(request.path, method=request.method)
         try:
-            self._openapi.validate_response(
-                WerkzeugOpenAPIRequest(asked), WerkzeugOpenAPIResponse(answer)
-            )
+            self._openapi.validate_response(WerkzeugOpenAPIRequest(Request(environ)), answer)
         except OpenAPIError as error:
             reasons = getattr(error.__cause__, "schema_errors", ())
-            told = "; ".join(f"{each.json_path}: {each.message[:100]}" for each in reasons) or str(
-                error
-            )
-            yield f"{operation} is documented otherwise: {told}."
+            reason = "; ".join(f"{each.json_path}: {each.message[:100]}" for each in reasons)
+            return f"{operation} is documented otherwise: {reason or error}."
+        return ""
 
 
 def operations_of(document: dict) -> list[str]:
@@ -202,30 +200,18 @@ def objects_in(value: object) -> Iterator[dict]:
         yield from objects_in(item)
 
 
-def read(name: str) -> dict:
-    """Read the document from a file or a URL; raises UsageError."""
-    try:
-        if name.startswith(("https:", "http:")):
-            text = httpx.get(name, follow_redirects=True, timeout=60).raise_for_status().text
-        else:
-            text = Path(name).read_text(encoding="utf-8")
-        document = json.loads(text)
-        if "paths" not in document or "schemas" not in document["components"]:
-            raise ValueError("it has no paths or no schemas")
-        return document
-    except (OSError, httpx.HTTPError, httpx.InvalidURL, LookupError, TypeError, ValueError) as why:
-        told = f"{name} is not read as OpenAPI: {why}".splitlines()[0]
-        hint = "Set CONNECT_OPENAPI to a file or URL with Connect's OpenAPI document."
-        raise pytest.UsageError(f"{told}. {hint}") from None
-
-
 def pytest_configure(config: pytest.Config) -> None:
     name = os.environ.get("CONNECT_OPENAPI") or PUBLISHED
     try:
-        reference = config.stash[KEY] = Reference(read(name))
-    except LookupError as error:
-        told = f"{name} has no {error}, of which {Path(__file__).name} says that it is otherwise."
-        raise pytest.UsageError(told) from None
+        if "://" in name:
+            text = httpx.get(name, follow_redirects=True, timeout=60).raise_for_status().text
+        else:
+            text = Path(name).read_text(encoding="utf-8")
+        reference = config.stash[KEY] = Reference(json.loads(text))
+    except (OSError, httpx.HTTPError, LookupError, TypeError, ValueError) as why:
+        message = f"{name} is not read as Connect's OpenAPI document: {why!r}"
+        hint = "Set CONNECT_OPENAPI to a file or URL that is."
+        raise pytest.UsageError(f"{message}. {hint}") from None
     request_finished.connect(reference.hold)
 
 
@@ -236,9 +222,9 @@ def failing(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         if problems:
-            told = "\n".join(dict.fromkeys(problems))
+            lines = "\n".join(dict.fromkeys(problems))
             problems.clear()
-            pytest.fail(told, pytrace=False)
+            pytest.fail(lines, pytrace=False)
 
 
 KEY = pytest.StashKey[Reference]()
@@ -250,17 +236,15 @@ pytest_runtest_call = pytest_runtest_teardown = wrapper(failing)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reference = terminalreporter.config.stash[KEY]
     rows: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for operation, found in reference.statuses.items():
-        told = f"{operation:50} {', '.join(map(str, sorted(found)))}".rstrip()
+    for operation, statuses in reference.statuses.items():
         if operation not in reference.documented:
-            kind = "answer, and are not documented" if found else ""
-        elif found == {501}:
+            kind = "answer, and are not documented" if statuses else ""
+        elif statuses == {501}:
             kind = "are 501"
         else:
-            kind = "answer" if found else "no test asks"
-        rows.get(kind, []).append(told)
+            kind = "answer" if statuses else "no test asks"
+        row = f"  {operation:50} {', '.join(map(str, sorted(statuses)))}"
+        rows.get(kind, []).append(row.rstrip())
     terminalreporter.section("Connect's API document and the local Connect")
     for kind, lines in rows.items():
-        terminalreporter.write_line(f"{len(lines)} operations {kind}{':' if lines else '.'}")
-        for line in lines:
-            terminalreporter.write_line(f"  {line}")
+        terminalreporter.write_line("\n".join([f"{len(lines)} operations {kind}", *lines]))
