@@ -190,9 +190,9 @@ def test_second_port_that_a_thread_serves_is_none_of_the_apps(start):
     source = """import socket, threading
 server = socket.create_server(('127.0.0.1', 0))
 threading.Thread(target=lambda: [server.accept() for _ in range(9)], daemon=True).start()
-threading.Event().wait(1)
+threading.Event().wait(1.5)
 def app(environ, start_response): pass"""
-    start(source, start_seconds=6).connect().close()
+    start(source, start_seconds=30).connect().close()
 
 
 VERSION_APP = """

@@ -73,17 +73,17 @@ def short(environments):
     ],
 )
 def test_request_that_never_ends_is_ended(short, connect, limit, sent):
-    connection = connect(short(**{limit: 0.2}).port)
+    connection = connect(short(**{limit: 0.5}).port)
     connection.sendall(sent)
     assert all_of(connection) == b""
 
 
 def test_client_that_waits_for_an_answer_is_not_ended(short, monkeypatch, connect):
-    server, looked = short(idle_seconds=0.2), threading.Semaphore(0)
+    server, looked = short(idle_seconds=0.5), threading.Semaphore(0)
     look = server._listener.maintenance
 
     def answer(environ, start_response):
-        deadline = time.monotonic() + 0.5
+        deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
             assert looked.acquire(timeout=60)
         start_response("200 OK", [("Content-Length", "8")])
@@ -97,7 +97,7 @@ def test_client_that_waits_for_an_answer_is_not_ended(short, monkeypatch, connec
 
 
 def test_client_that_does_not_read_is_ended(short, monkeypatch, connect):
-    server, ended = short(idle_seconds=0.5), threading.Event()
+    server, ended = short(idle_seconds=1), threading.Event()
 
     def answer(environ, start_response):
         start_response("200 OK", [])
