@@ -66,12 +66,18 @@ class Parser(HTTPRequestParser):
         self.body: Body | None = None
 
     def received(self, data: bytes) -> int:
-        start = (self.header_plus + data[:9]).lstrip(b"\r\n")[:1]
+        start, malformed = (self.header_plus + data[:9]).lstrip(b"\r\n")[:1], ""
         if self.body_rcv is None and start and not start.isalpha():  # a TLS hello, for one
-            self.parse_header(b"GET / HTTP/1.0\r\n")
-            used, self.error, self.completed = len(data), BadRequest(NO_HTTP), True
+            malformed = NO_HTTP
         else:
-            used = super().received(data)
+            try:
+                used = super().received(data)
+            except ValueError as error:  # of a number or a URL, which waitress does not expect
+                malformed = f"The head of the request is malformed: {one_line(error)}."
+        if malformed:
+            self.headers = {}
+            self.parse_header(b"GET / HTTP/1.0\r\n")  # what can be answered
+            used, self.error, self.completed = len(data), BadRequest(malformed), True
         refused: HTTPException | None = None
         if self.error:
             refused = HTTPException(self.error.body)
