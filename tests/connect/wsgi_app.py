@@ -50,15 +50,6 @@ def written(environ, start_response):
     return [b"returned"]
 
 
-def replaced(environ, start_response):
-    start_response("200 OK", [("X-First", "1")])
-    try:
-        raise LookupError
-    except LookupError:
-        start_response("404 Not Found", PLAIN, sys.exc_info())
-    return [b"replaced"]
-
-
 def file(environ, start_response):
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](io.BytesIO(b"of a file"))
@@ -90,24 +81,10 @@ empty = answers([])
 # What is wrong.
 
 text_body = answers("text")
-bad_status = answers([b""], 200)
-newline_status = answers([b""], "200 OK\r\nX-Injected: 1")
 newline_header = answers([b""], headers=[("X-A", "1\r\nX-Injected: 1")])
-number_header = answers([b""], headers=[("X-A", 1)])
 wide_header = answers([b""], headers=[("X-A", "\u20ac")])
 early_status = answers([b""], "101 Switching Protocols")
 too_short = answers([b"abc"], headers=[("Content-Length", "5")])
-too_long = answers([b"abc", b"def"], headers=[("Content-Length", "5")])
-
-
-def no_answer(environ, start_response):
-    start_response("200 OK", PLAIN)
-
-
-def twice(environ, start_response):
-    start_response("200 OK", PLAIN)
-    start_response("200 OK", PLAIN)
-    return [b""]
 
 
 def raises(environ, start_response):
@@ -119,15 +96,6 @@ def raises_later(environ, start_response):
     yield b"first"
     raise LookupError("no more greetings")
 
-
-class Closing(list):
-    """A body that fails when it is closed."""
-
-    def close(self):
-        raise LookupError("not closed")
-
-
-raises_in_close = answers(Closing([b"body"]))
 
 # What ends the process.
 
