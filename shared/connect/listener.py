@@ -75,7 +75,7 @@ class Parser(HTTPRequestParser):
             except ValueError as error:  # of a number or a URL, which waitress does not expect
                 malformed = f"The head of the request is malformed: {one_line(error)}."
         if malformed:
-            self.headers = {}
+            self.headers: dict[str, str] = {}
             self.parse_header(b"GET / HTTP/1.0\r\n")  # what can be answered
             used, self.error, self.completed = len(data), BadRequest(malformed), True
         refused: HTTPException | None = None
