@@ -46,7 +46,6 @@ class Problem(Enum):
     NO_TASK = 404, 141
     VARIABLE_TWICE = 409, 149
     BAD_PRINCIPAL_TYPE = 400, 152
-    BAD_INCLUDE = 400, 161
     BAD_USER = 400, 261
     BAD_GROUP = 400, 262
     EMPTY_VARIABLE_NAME = 400, 266
@@ -93,16 +92,11 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}{where}"
 
 
-def error_record(error: HTTPException) -> dict:
-    """Return the body of the API's answer to an error."""
-    status = error.code or 500
-    default = CODES.get(status, 1 if status >= 500 else 2)
-    number = getattr(error, "number", default)
-    return {"code": number, "error": error.description or "", "payload": None}
-
-
 def answer_to(error: HTTPException, path: str) -> Response:
     """Return the answer to an error: JSON below the API, else one line of text."""
-    if path.startswith("/__api__/"):
-        return Response(json.dumps(error_record(error)), error.code, mimetype="application/json")
-    return Response(f"{error.description}\n", error.code, PLAIN)
+    if not path.startswith("/__api__/"):
+        return Response(f"{error.description}\n", error.code, PLAIN)
+    status = error.code or 500
+    number = getattr(error, "number", CODES.get(status, 1 if status >= 500 else 2))
+    body = {"code": number, "error": error.description or "", "payload": None}
+    return Response(json.dumps(body), status, mimetype="application/json")

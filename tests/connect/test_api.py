@@ -41,47 +41,43 @@ def test_new_content_is_its_owners_and_empty(api, content, url):
     assert content["title"] is content["bundle_id"] is content["py_version"] is None
     assert content["content_url"].endswith(f"/{url}/")
     assert content["dashboard_url"].endswith(f"/connect/#/apps/{content['guid']}")
-    assert api.get(url).json() == content
 
 
-def test_content_includes_what_is_asked_for(api, content, url):
-    query = {"include": "owner,tags,vanity_url", "name": content["name"]}
+def test_content_is_found_with_what_is_asked_for(api, content, url):
     user, path = api.get("user").json(), unique("included")
-    owner = {key: user[key] for key in ("guid", "username", "first_name", "last_name")}
-    assert api.get(url, params=query).json() == content | {"owner": owner}
-    api.put(f"{url}/vanity", json={"path": path})
-    vanity = content["content_url"].replace(f"/{url}", f"/{path}")
-    included = content | {"owner": owner, "vanity_url": vanity}
-    assert api.get("content", params=query).json() == [included]
-    assert problem(api.get(url, params={"include": "owner,all"})) == (400, 161)
-
-
-def test_contents_are_found_by_name_and_owner(api, content):
-    name, owner = content["name"], content["owner_guid"]
-    same, other = {"name": name, "owner_guid": owner}, {"owner_guid": "nobody"}
-    for query, found in ((same, [content]), ({"name": name[:-1]}, []), (other, [])):
+    for query, found in (
+        ({"name": content["name"], "owner_guid": user["guid"]}, [content]),
+        ({"name": content["name"][:-1]}, []),
+        ({"owner_guid": "nobody"}, []),
+    ):
         assert api.get("content", params=query).json() == found, query
+    api.put(f"{url}/vanity", json={"path": path})
+    included = content | {
+        "owner": {key: user[key] for key in ("guid", "username", "first_name", "last_name")},
+        "vanity_url": content["content_url"].replace(f"/{url}", f"/{path}"),
+    }
+    include = {"include": "owner,tags,vanity_url"}  # as posit-sdk-py asks
+    assert api.get(url, params=include).json() == included
+    assert included in api.get("content", params=include).json()
 
 
 def test_name_is_optional_and_unique(api):
-    chosen = [api.post("content", json=body).json()["name"] for body in ({}, {"name": ""})]
-    assert len(set(chosen)) == 2 and all(chosen)
-    names = [unique("one"), unique("two")]
-    first, second = (
-        f"content/{api.post('content', json={'name': n}).json()['guid']}" for n in names
-    )
-    assert problem(api.post("content", json={"name": names[0]})) == (409, 26)  # rstudio/pins-r#289
-    assert problem(api.patch(second, json={"name": names[0]})) == (409, 26)
-    for name, kept in {"": names[0], names[0]: names[0], unique("three"): None}.items():
-        assert api.patch(first, json={"name": name}).json()["name"] == (kept or name)
+    bodies = ({}, {"name": ""}, {"name": unique("name")})
+    first, second, third = (api.post("content", json=body).json() for body in bodies)
+    assert len({first["name"], second["name"], ""}) == 3
+    taken, url = {"name": first["name"]}, f"content/{third['guid']}"
+    assert problem(api.post("content", json=taken)) == (409, 26)  # rstudio/pins-r#289
+    assert problem(api.patch(url, json=taken)) == (409, 26)
+    new = unique("new")
+    for name, then in {"": third["name"], third["name"]: third["name"], new: new}.items():
+        assert api.patch(url, json={"name": name}).json()["name"] == then
 
 
 def test_content_is_changed_by_what_is_given_alone(api, content, url):
     changes = {"title": "Title", "description": "Text", "access_type": "logged_in"}
     assert api.patch(url, json=changes).json() == content | changes
-    more = {"title": None, "access_type": "all"}
-    changed = api.patch(url, json={**more, "max_processes": None}).json()
-    assert changed == content | changes | more == api.get(url).json()
+    more = {"title": None, "description": "", "access_type": "all"}
+    assert api.patch(url, json=more).json() == content | more == api.get(url).json()
 
 
 def test_settings_are_kept_and_given_back(api):
@@ -103,32 +99,17 @@ def test_settings_are_kept_and_given_back(api):
 def test_bundle_has_its_origin_and_is_downloaded(api, content, url):
     archive = make_bundle()
     origin = {"source": "git", "source_branch": "main", "source_commit": "12"}
-    form = {
-        "files": {"archive": archive},
-        "data": {"metadata": json.dumps(origin | {"source_commit": 12, "a": "b"})},
-    }
+    metadata = json.dumps(origin | {"source_commit": 12, "a": "b"})
+    form = {"files": {"archive": archive}, "data": {"metadata": metadata}}
     bundle = api.post(f"{url}/bundles", **form).json()
     sums = {f"archive_{name}": hashlib.new(name, archive).hexdigest() for name in ("md5", "sha1")}
     assert bundle["metadata"] == {"source_repo": None} | origin | sums
     assert (bundle["size"], bundle["active"]) == (len(archive), False)
-    assert (bundle["content_guid"], bundle["created_by"]) == (
-        content["guid"],
-        content["owner_guid"],
-    )
+    assert bundle["content_guid"] == content["guid"]
+    assert bundle["created_by"] == content["owner_guid"]
     one = f"{url}/bundles/{bundle['id']}"
     assert api.get(one).json() == bundle
     assert api.get(f"{one}/download").content == archive
-
-
-def test_deployed_content_tells_its_bundle(api, content, url):
-    older = api.post(f"{url}/bundles", content=make_bundle()).json()
-    newer, _ = deploy_bundle(api, content, make_bundle())
-    deployed, (active, other) = (api.get(path).json() for path in (url, f"{url}/bundles"))
-    assert (deployed["app_mode"], deployed["bundle_id"]) == ("python-api", newer)
-    assert (active["id"], active["active"], other) == (newer, True, older)
-    built = ("cluster_name", "py_version", "py_environment_management")
-    assert all(deployed[key] == active[key] and other[key] is None for key in built)
-    assert active["py_version"].startswith("3.")
 
 
 def test_bundles_come_newest_first_and_in_pages(api, url):
@@ -137,8 +118,6 @@ def test_bundles_come_newest_first_and_in_pages(api, url):
     queries = ["", "page_number=2", "page_size=2&page_number=2", "page_size=500"]
     pages = [api.get(f"{url}/bundles?{query}").json() for query in queries]
     assert pages == [newest[:20], newest[20:], newest[2:4], newest]
-    for query in ("page_size=0", "page_size=501", "page_number=x"):
-        assert problem(api.get(f"{url}/bundles?{query}")) == (400, 25)
 
 
 def test_bundle_is_deleted_with_its_files_unless_it_is_active(server, api, owner, content, url):
@@ -158,9 +137,9 @@ def test_deployment_and_build_are_tasks(api, url):
     older, newest = (api.post(f"{url}/bundles", content=make_bundle()).json()["id"] for _ in "12")
     for operation, body, bundle in (
         ("deploy", {"bundle_id": older}, older),
-        ("deploy", {"bundle_id": None, "activate": None}, newest),
+        ("build", {"bundle_id": None, "activate": None}, newest),
         ("build", {"bundle_id": older, "activate": True}, older),
-        ("build", {}, newest),
+        ("deploy", {}, newest),
     ):
         started = api.post(f"{url}/{operation}", json=body).json()
         task = follow_task(api, started["task_id"])
@@ -168,7 +147,9 @@ def test_deployment_and_build_are_tasks(api, url):
         assert task["last"] == len(task["output"]) > 0
         rest = api.get(f"tasks/{task['id']}", params={"first": 1}).json()
         assert rest == {**task, "output": task["output"][1:]}
-        assert api.get(url).json()["bundle_id"] == bundle
+        content, active = api.get(url).json(), api.get(f"{url}/bundles/{bundle}").json()
+        assert (content["bundle_id"], active["active"]) == (bundle, True)
+        assert content["py_version"] == active["py_version"] is not None
 
 
 def test_time_of_the_last_deployment_changes(api, url, content, monkeypatch):
@@ -213,28 +194,18 @@ def test_vanity_path_is_set_read_and_deleted(api, content, url):
     assert problem(api.get(f"{url}/vanity")) == (404, 4)
 
 
-PATHS = {
-    (400, 52): ["/", "/connect-demo", "/contents/", "/sign-in"],
-    (400, 25): ["/a b/", "/a//b/", "/é/"],
-}
-
-
-@pytest.mark.parametrize(
-    ("path", "codes"), [(path, codes) for codes, paths in PATHS.items() for path in paths]
-)
-def test_vanity_path_is_plain_and_not_one_of_the_server(api, url, path, codes):
-    assert problem(api.put(f"{url}/vanity", json={"path": path})) == codes
-
-
 def test_vanity_path_is_taken_from_other_content_by_force(api, echo, url):
     other, above = f"content/{echo['guid']}/vanity", unique("/taken")
-    api.put(other, json={"path": f"{above}/path/"})
-    for path in (above, f"{above}/path", f"{above}/path/below"):
-        assert problem(api.put(f"{url}/vanity", json={"path": path})) == (409, 51)
-    forced = {"path": above, "force": True}
-    assert problem(api.put(f"{url}/vanity", json=forced)) == (409, 51)
-    forced = {"path": f"{above}/path", "force": True}
-    assert api.put(f"{url}/vanity", json=forced).json()["path"] == f"{above}/path/"
+    path = f"{above}/path"
+    api.put(other, json={"path": path})
+    for refused in (
+        {"path": path},
+        {"path": f"{path}/below"},
+        {"path": above, "force": True},
+    ):
+        assert problem(api.put(f"{url}/vanity", json=refused)) == (409, 51)
+    forced = {"path": path, "force": True}
+    assert api.put(f"{url}/vanity", json=forced).json()["path"] == f"{path}/"
     assert problem(api.get(other)) == (404, 4)
 
 
@@ -277,40 +248,34 @@ def test_users_and_groups_are_listed_in_pages(server, api, viewer):
     def page(path):
         return viewer.get(f"/__api__/v1/{path}").json()
 
-    keys = {"Authorization": f"Key {server.users.by_name['ada'].key}"}
-    clients = [api.get("user", headers=keys), api.get("user"), viewer.get("/__api__/v1/user")]
-    ada, admin, jose = (answer.json() for answer in clients)
+    ada, admin, jose = page("users")["results"]
     users = [(user["username"], user["user_role"]) for user in (ada, admin, jose)]
     assert users == [("ada", "viewer"), ("admin", "administrator"), ("josé", "viewer")]
-    assert page("users") == {"results": [ada, admin, jose], "current_page": 1, "total": 3}
+    assert (page("user"), page(f"users/{ada['guid']}")) == (jose, ada)
     second = {"results": [admin], "current_page": 2, "total": 3}
     assert page("users?page_size=1&page_number=2") == second
-    assert page("users?asc_order=false&sort=username")["results"] == [jose, admin, ada]
-    assert page("users?user_role=publisher|administrator")["results"] == [admin]
-    assert page("users?prefix=j") == {"results": [jose], "current_page": 1, "total": 1}
-    assert page(f"users/{ada['guid']}") == ada
+    assert page("users?prefix=J") == {"results": [jose], "current_page": 1, "total": 1}
     assert problem(viewer.get("/__api__/v1/users/nobody")) == (404, 4)
-    groups = page("groups")
-    counts = [(group["name"], group["member_count"]) for group in groups["results"]]
+    groups = page("groups")["results"]
+    counts = [(group["name"], group["member_count"]) for group in groups]
     assert counts == [("lecteurs", 1), ("équipe", 1)]
-    assert (groups["current_page"], groups["total"]) == (1, 2)
 
 
 def test_build_and_process_are_jobs_with_logs(api, owner, content, url):
     bundle, _ = deploy_bundle(api, content, make_bundle())
     pid = ask_echo(owner, content, "asked")["pid"]
     running, built = api.get(f"{url}/jobs").json()
-    keys = ("tag", "status", "exit_code", "bundle_id", "content_guid")
-    ids = (bundle, content["guid"])
-    assert [running[key] for key in keys] == ["run_python_api", 0, None, *ids]
+    for job, tag, status, code in (
+        (running, "run_python_api", 0, None),
+        (built, "python_restore", 2, 0),
+    ):
+        assert (job["tag"], job["status"], job["exit_code"]) == (tag, status, code)
+        assert (job["bundle_id"], job["content_guid"]) == (bundle, content["guid"])
     assert (running["pid"], running["end_time"]) == (str(pid), None)
-    assert [built[key] for key in keys] == ["python_restore", 2, 0, *ids]
-    assert built["end_time"]
-    assert api.get(f"{url}/jobs/{built['key']}").json() == built
+    assert built["end_time"] and api.get(f"{url}/jobs/{built['key']}").json() == built
     read_log(owner, content, "was asked for /asked")  # it may come later than the answer
     log = api.get(f"{url}/jobs/{running['key']}/log").json()["entries"]
     assert ("stdout", "was asked for /asked") in [(line["source"], line["data"]) for line in log]
     last = api.get(f"{url}/jobs/{running['key']}/log?maxLogLines=1").json()
     assert last == {"entries": log[-1:]}
-    for path in ("x", "x/log"):
-        assert problem(api.get(f"{url}/jobs/{path}")) == (404, 4)
+    assert problem(api.get(f"{url}/jobs/x/log")) == (404, 4)

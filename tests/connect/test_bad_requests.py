@@ -14,24 +14,19 @@ CONTENT, VARIABLES = "PATCH content/GUID", "PATCH content/GUID/environment"
 # Each is refused wherever a body is read.
 NO_JSON = {
     "nothing": "",
-    "half an object": "{",
     "bytes that are not UTF-8": b'{"title": "\xff\xff\xff"}',
     "a byte order mark": '\ufeff{"title": "text"}'.encode(),
     "a lone surrogate": r'{"title": "abc\ud800"}',
-    "deep nesting": "[" * 50_000,
-    "deep objects": '{"a":' * 50_000,
+    "deep nesting": '{"a":' * 50_000,
     "NaN": '{"load_factor": NaN}',
     "a number that is too large": '{"load_factor": 1e999}',
     "a number with too many digits": '{"min_processes": %s}' % ("9" * 5000),
     "a key that comes twice": '{"title": "one", "title": "two"}',
-    "a control character": '{"title": "a\0bc"}',
-    "text after it": "{} {}",
     "null": "null",
-    "a string": '"{}"',
 }
-READ_BODIES = ["POST content", "PUT content/GUID/environment", "PATCH content/GUID/environment"]
-READ_BODIES += ["PUT content/GUID/vanity", "POST content/GUID/deploy", "POST content/GUID/build"]
-READ_BODIES += ["POST content/GUID/permissions"]
+READ_BODIES = ["POST content", "PUT content/GUID/environment", VARIABLES]
+READ_BODIES += [f"POST content/GUID/{part}" for part in ("deploy", "build", "permissions")]
+READ_BODIES += ["PUT content/GUID/vanity"]
 
 
 def send(api, echo, operation, body=None, **options):
@@ -51,53 +46,46 @@ def test_what_is_not_json_is_refused(api, echo, body, operation):
 
 
 REFUSED = [
-    ("POST content", "[]", 400, 87, "not a JSON object"),
     ("POST content", {"name": "a b"}, 400, 5, "name is not 3 to 64"),
-    ("POST content", {"name": "abc\n"}, 400, 5, "name is not 3 to 64"),
-    ("POST content", {"access_type": "some"}, 400, 117, "is not acl, logged_in, all"),
+    ("POST content", {"access_type": "some"}, 400, 117, "is not acl, logged_in or all"),
     (CONTENT, {"title": "ab"}, 400, 122, "title is not 3 to 1024 characters"),
-    (CONTENT, {"description": "a" * 4097}, 400, 123, "description is over 4096"),
+    (CONTENT, {"description": "a" * 4097}, 400, 123, "description is not 0 to 4096"),
     (CONTENT, {"init_timeout": "60"}, 400, 87, "init_timeout is not a whole number"),
     (CONTENT, {"min_processes": True}, 400, 87, "min_processes is not a whole number"),
-    (CONTENT, {"load_factor": "1"}, 400, 87, "load_factor is not a number"),
-    (CONTENT, {"notify_on_share": "yes"}, 400, 87, "notify_on_share is not true or false"),
     (CONTENT, {"run_as": "root"}, 501, 1, "Not implemented here: run_as."),
-    (CONTENT, {"owner_guid": "0-0"}, 501, 1, "Not implemented here: owner_guid."),
     # posit-dev/publisher#1061
     ("POST content", {"acces_type": "all"}, 400, 121, "There is no field acces_type here."),
-    (CONTENT, {"guid": None}, 400, 121, "There is no field guid here."),
     (CONTENT, {"a\nb": 1}, 400, 121, r"There is no field a\nb here."),
     ("POST content/GUID/deploy", {"bundleId": "7"}, 400, 121, "no field bundleId"),
     ("PUT content/GUID/vanity", {"path": "a", "forced": True}, 400, 121, "no field forced"),
     (VARIABLES, [{"name": "A", "Value": "1"}], 400, 121, "no field Value"),
     ("POST content/GUID/permissions", {"principal": "a"}, 400, 121, "no field principal"),
     ("POST content/GUID/bundles?url=http://a/", "", 501, 1, "a bundle from a URL"),
-    ("GET content/GUID/bundles?asc_order=nonsense", None, 400, 25, "asc_order is not true or"),
-    ("GET users?user_role=boss", None, 400, 25, "user_role is not administrator or publisher"),
-    ("GET users?sort=nonsense", None, 400, 25, "sort is not username or"),
-    ("GET users?account_status=locked", None, 501, 1, "account_status"),
-    ("GET content?include=bookmarked", None, 501, 1, "include=bookmarked"),
+    ("GET content/GUID/bundles?asc_order=nonsense", None, 501, 1, "asc_order"),
+    ("GET users?user_role=publisher", None, 501, 1, "user_role"),
+    ("GET content?include=owner,%00", None, 501, 1, r"include=\x00"),
     (VARIABLES, {}, 400, 87, "not a JSON array"),
     (VARIABLES, [1], 400, 87, "A part of the body is not a JSON object"),
     (VARIABLES, [{"value": "1"}], 400, 266, "no name"),
-    (VARIABLES, [{"name": "A=B", "value": "1"}], 400, 25, "has '=' or NUL: A=B."),
-    (VARIABLES, [{"name": "A\0", "value": "1"}], 400, 25, r"has '=' or NUL: A\x00."),
-    (VARIABLES, [{"name": "A", "value": "1\0"}], 400, 25, "The value of A has NUL"),
+    (VARIABLES, [{"name": "A=B", "value": "1"}], 400, 25, "A=B has '=' in its name"),
+    (VARIABLES, [{"name": "A\0", "value": "1"}], 400, 25, r"A\x00 has '='"),
+    (VARIABLES, [{"name": "A", "value": "1\0"}], 400, 25, "or NUL in its name or value"),
     (VARIABLES, [{"name": "A", "value": "é" * 65535}], 400, 25, "A is over 128 KiB"),
     (VARIABLES, [{"name": "A", "value": "1"}] * 2, 409, 149, "A comes twice"),
-    ("PUT content/GUID/vanity", {"path": "a\nb"}, 400, 25, r"a\nb"),
+    ("PUT content/GUID/vanity", {"path": "a\nb"}, 400, 25, r"a\nb has more than letters"),
+    ("PUT content/GUID/vanity", {"path": "a//b"}, 400, 25, "a//b has more than letters"),
+    ("PUT content/GUID/vanity", {"path": "/"}, 400, 52, "reserved"),
+    ("PUT content/GUID/vanity", {"path": "connect-demo"}, 400, 52, "reserved"),
+    ("PUT content/GUID/vanity", {"path": "/sign-in"}, 400, 52, "reserved"),
     ("POST content/GUID/deploy", {"bundle_id": "x"}, 404, 4, "no such bundle"),
     ("GET content/GUID/bundles/x/download", None, 404, 4, "no such bundle"),
     ("GET content/GUID/bundles?page_size=" + "9" * 5000, None, 400, 25, "page_size"),
-    ("GET content/GUID?include=%00", None, 400, 161, "include takes only"),
     ("GET content/0-0", None, 404, 4, "no content"),
     ("GET tasks/nothing", None, 404, 141, "no task"),
     # Connect has them.
-    ("POST tags", None, 501, 1, "Not implemented here: POST /__api__/v1/tags."),
     ("GET content/GUID/tags", None, 501, 1, "Not implemented here: GET /__api__/v1/content"),
     ("GET ../tokens", None, 501, 1, "Not implemented here: GET /__api__/tokens."),
     # It has not: posit-dev/with-connect.
-    ("GET nothing", None, 404, 2, "There is no operation GET /__api__/v1/nothing."),
     ("POST user", None, 404, 2, "There is no operation POST /__api__/v1/user."),
     ("GET a%0Db%ff", None, 404, 2, r"There is no operation GET /__api__/v1/a\rb�."),
 ]
@@ -113,11 +101,8 @@ def test_bad_request_is_refused_in_one_line(api, echo, operation, body, status, 
 
 def test_refused_changes_change_nothing(api, content):
     url = f"content/{content['guid']}"
-    api.patch(url, json={"max_processes": 3})
-    before = api.get(url).json()
-    for body in ({"title": "New", "min_processes": "4"}, {"name": "new", "locked": True}):
-        assert api.patch(url, json=body).status_code in (400, 501)
-        assert api.get(url).json() == before
+    assert api.patch(url, json={"title": "New", "locked": True}).status_code == 501
+    assert api.get(url).json() == content
     variables = [{"name": "A", "value": "1"}, {"name": "B=", "value": "1"}]
     assert api.patch(f"{url}/environment", json=variables).status_code == 400
     assert api.get(f"{url}/environment").json() == []

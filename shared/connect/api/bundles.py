@@ -60,8 +60,6 @@ def upload(content):
         archive: IO[bytes] | FileStorage | None = request.stream
         metadata: dict = {}
         if request.mimetype == "multipart/form-data":
-            if "url" in request.form:
-                not_implemented("a bundle from a URL")
             archive = request.files.get("archive")
             metadata = parse_json(request.form.get("metadata", "{}").encode(), dict, "metadata")
         if archive is None:

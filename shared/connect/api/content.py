@@ -16,9 +16,15 @@ from .bundles import built_record
 from .reading import fields_of, json_body
 from .users import UNNAMED
 
-ACCESS_TYPES = ["acl", "logged_in", "all"]
-INCLUDES = {"owner", "tags", "vanity_url"}  # tags: there only when set, which they never are
-TEXTS: dict[str, type] = dict.fromkeys(["name", "title", "description", "access_type"], str)
+# What each text matches, the problem of others, and what it is.
+TEXTS = {
+    "name": (r"[\w.-]{3,64}", Problem.BAD_NAME, "3 to 64 letters, digits, '.', '_' or '-'"),
+    "title": (r".{3,1024}|", Problem.BAD_TITLE, "3 to 1024 characters"),
+    "description": (r".{0,4096}", Problem.BAD_DESCRIPTION, "0 to 4096 characters"),
+    "access_type": ("acl|logged_in|all", Problem.BAD_ACCESS_TYPE, "acl, logged_in or all"),
+}
+# An empty name or access type leaves the choice to the server, and only a title can be taken away.
+EMPTY = [("title", None), ("title", ""), ("description", "")]
 # Kept and given back, without an effect here; null is the server's default.
 SETTINGS: dict[str, type] = {
     name: kind
@@ -94,38 +100,31 @@ def content_record(content: Content, user: User, include: Collection[str] = ()) 
 
 def included() -> set[str]:
     """What the request's query includes in the records of content; raises ConnectError."""
-    include = set(filter(None, request.args.get("include", "").split(",")))
-    for name in include & {"bookmarked", "schedule"}:
-        not_implemented(f"include={name}")
-    if not include <= INCLUDES:
-        message = f"include takes only {', '.join(sorted(INCLUDES))} here."
-        raise ConnectError(Problem.BAD_INCLUDE, message)
+    include = set(request.args.get("include", "").split(","))
+    # Tags are there only when set, which they never are.
+    for name in include - {"owner", "tags", "vanity_url", ""}:
+        not_implemented(f"include={quoted(name)}")
     return include
 
 
 def changes() -> tuple[dict[str, str | None], dict]:
     """The texts and the settings in the request's body; raises HTTPException."""
     sent = json_body(dict)
-    body = fields_of(sent, TEXTS | SETTINGS | FIXED)
+    body = fields_of(sent, dict.fromkeys(TEXTS, str) | SETTINGS | FIXED)
     # What is as it is, such as null or the owner, changes nothing.
     same = CONTENT | {"owner_guid": users.admin.guid}
     for name in FIXED:
         if body[name] not in (None, "", same[name]):
             not_implemented(name)
-    # An empty name leaves the choice to the server. Only a title can be taken away.
-    texts = {name: body[name] for name in sent if name in TEXTS and (body[name] or name == "title")}
-    if sent.get("description") == "":
-        texts["description"] = ""
-    if not re.fullmatch(r"[\w.-]{3,64}", texts.get("name") or "its", re.ASCII):
-        message = "name is not 3 to 64 letters, digits, '.', '_' or '-'."
-        raise ConnectError(Problem.BAD_NAME, message)
-    if texts.get("access_type", "acl") not in ACCESS_TYPES:
-        message = f"access_type is not {', '.join(ACCESS_TYPES)}."
-        raise ConnectError(Problem.BAD_ACCESS_TYPE, message)
-    if not 3 <= len(texts.get("title") or "its") <= 1024:
-        raise ConnectError(Problem.BAD_TITLE, "title is not 3 to 1024 characters.")
-    if len(texts.get("description") or "") > 4096:
-        raise ConnectError(Problem.BAD_DESCRIPTION, "description is over 4096 characters.")
+    texts = {
+        name: value
+        for name, value in sent.items()
+        if name in TEXTS and (value or (name, value) in EMPTY)
+    }
+    for name, value in texts.items():
+        pattern, problem, meaning = TEXTS[name]
+        if not re.fullmatch(pattern, value or "", re.ASCII | re.DOTALL):
+            raise ConnectError(problem, f"{name} is not {meaning}.")
     return texts, {name: body[name] for name in sent if name in SETTINGS}
 
 
@@ -140,11 +139,9 @@ def variables() -> dict[str, str | None]:
         if name in values:
             raise ConnectError(Problem.VARIABLE_TWICE, f"{quoted(name)} comes twice.")
         # No process can have them: rsconnect-python#229.
-        if "=" in name or "\0" in name:
-            message = f"The name of a variable has '=' or NUL: {quoted(name)}."
+        if "=" in name or "\0" in f"{name}{value}":
+            message = f"{quoted(name)} has '=' in its name, or NUL in its name or value."
             raise ConnectError(Problem.BAD_PARAMETER, message)
-        if "\0" in (value or ""):
-            raise ConnectError(Problem.BAD_PARAMETER, f"The value of {quoted(name)} has NUL.")
         if len(f"{name}={value}".encode()) >= MOST_VARIABLE:
             message = f"{quoted(name)} is over 128 KiB, more than a process takes."
             raise ConnectError(Problem.BAD_PARAMETER, message)

@@ -36,16 +36,6 @@ def job_record(content: Content, job: Job) -> dict:
     }
 
 
-def log_record(job: Job, lines: int) -> dict:
-    """The last lines of a job's log."""
-    return {
-        "entries": [
-            {"source": source, "timestamp": timestamp(time), "data": text}
-            for time, source, text in job.entries[-lines:]
-        ]
-    }
-
-
 @blueprint.get("/v1/content/<content>/jobs")
 def list_jobs(content):
     return [job_record(content, job) for job in content.jobs[::-1]]
@@ -58,7 +48,12 @@ def get_job(content, job):
 
 @blueprint.get("/v1/content/<content>/jobs/<job>/log")
 def get_log(content, job):
-    return log_record(job, number_of("maxLogLines", LINES, 1))
+    lines = job.entries[-number_of("maxLogLines", LINES, 1) :]
+    entries = [
+        {"source": source, "timestamp": timestamp(time), "data": text}
+        for time, source, text in lines
+    ]
+    return {"entries": entries}
 
 
 @blueprint.get("/v1/tasks/<id>")

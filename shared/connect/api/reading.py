@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from flask import request
 
-from ..errors import ConnectError, Problem, quoted
+from ..errors import ConnectError, Problem, not_implemented, quoted
 
 T = TypeVar("T")
 KINDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
@@ -49,9 +49,15 @@ def parse_json(data: bytes, kind: type[T], what: str) -> T:
     It is strict, so that an answer can repeat whatever is kept: UTF-8 without lone surrogates, no
     NaN, no number that is infinite, no key twice, and no more nesting than Python can follow.
     """
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(found := dict(pairs)) < len(pairs):
+            raise ValueError("a key comes twice")
+        return found
+
     reason = ""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=object_of)
+        value = json.loads(data.decode(), object_pairs_hook=unique)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         value, reason = None, f": {str(error)[:100]}"
@@ -59,14 +65,6 @@ def parse_json(data: bytes, kind: type[T], what: str) -> T:
         expected = "object" if kind is dict else "array"
         raise ConnectError(Problem.BAD_BODY, f"{what} is not a JSON {expected}{reason}.")
     return value
-
-
-def object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return a JSON object; raises ValueError when a key comes twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int:
@@ -81,26 +79,18 @@ def number_of(argument: str, default: int, least: int, most: int = 10**9) -> int
     return number
 
 
-def choice_of(argument: str, *choices: str) -> str:
-    """One of some values in the request's query, by default the first; raises ConnectError."""
-    value = request.args.get(argument, choices[0])
-    if value not in choices:
-        message = f"{argument} is not {' or '.join(choices)}."
-        raise ConnectError(Problem.BAD_PARAMETER, message)
-    return value
-
-
 def page_of(items: list) -> list:
-    """The page of a list that the request's query names; items: in ascending order."""
+    """The page of a list that the request's query names."""
+    for argument in {"asc_order", "sort", "user_role", "account_status"} & request.args.keys():
+        not_implemented(argument)
     number, size = number_of("page_number", 1, 1), number_of("page_size", 20, 1, 500)
-    ascending = choice_of("asc_order", "true", "false") == "true"
-    return (items if ascending else items[::-1])[(number - 1) * size : number * size]
+    return items[(number - 1) * size : number * size]
 
 
 def page_record(items: dict, record: Callable) -> dict:
     """A page of the records of items, those whose name starts with the query's prefix, by name."""
-    prefix = request.args.get("prefix", "")
-    found = [item for name, item in sorted(items.items()) if name.startswith(prefix)]
+    prefix = request.args.get("prefix", "").lower()
+    found = [item for name, item in sorted(items.items()) if name.lower().startswith(prefix)]
     return {
         "results": [record(item) for item in page_of(found)],
         "current_page": number_of("page_number", 1, 1),

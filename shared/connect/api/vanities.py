@@ -30,16 +30,6 @@ def vanity_record(content: Content) -> dict:
     }
 
 
-def check_path(path: str) -> None:
-    """Raise ConnectError unless a path can be a vanity path."""
-    if FORBIDDEN.match(path):
-        message = f"The vanity path {quoted(path)} is reserved for the server."
-        raise ConnectError(Problem.VANITY_FORBIDDEN, message)
-    if not PATH.fullmatch(path):
-        message = f"The vanity path {quoted(path)} has more than letters, digits, '-', '_' and '/'."
-        raise ConnectError(Problem.BAD_PARAMETER, message)
-
-
 @blueprint.get("/v1/vanities")
 def list_vanities():
     if g.user is not users.admin:
@@ -59,7 +49,12 @@ def get_vanity(content):
 def set_vanity(content):
     body = json_fields(path=str, force=bool)
     path, force = "/" + (body["path"] or "").strip("/"), body["force"]
-    check_path(path)
+    if FORBIDDEN.match(path):
+        message = f"The vanity path {quoted(path)} is reserved for the server."
+        raise ConnectError(Problem.VANITY_FORBIDDEN, message)
+    if not PATH.fullmatch(path):
+        message = f"The vanity path {quoted(path)} has more than letters, digits, '-', '_' and '/'."
+        raise ConnectError(Problem.BAD_PARAMETER, message)
     with store.paths:
         for other in store.all():
             if other is content or not other.vanity:
