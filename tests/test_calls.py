@@ -12,55 +12,37 @@ import pytest
 
 from shared import contract
 from shared.harness.curl import curl
-from shared.harness.readme import DEPLOYING, README, commands
+from shared.harness.readme import DEPLOYING, README, commands, filled
+
+pytestmark = pytest.mark.of("restx")
 
 
-@pytest.fixture
-def real(place, server):
-    """Puts the server, the content and the key in the place of the README's."""
-    names = {
-        "https://connect.example.com": server.url,
-        "GUID": place["content"].rpartition("/")[2],
-        "YOUR-API-KEY": server.key,
-    }
-    return lambda text: re.sub("|".join(names), lambda match: names[match[0]], text)
-
-
-@pytest.mark.one_mount
-@pytest.mark.of("restx")
-def test_curl_sends_a_key_and_opens_content(real, tmp_path):
+def test_curl_and_python_send_a_key_and_open_content(place, server, tmp_path):
+    names = {"https://connect.example.com": server.url, "YOUR-API-KEY": server.key}
+    names["GUID"] = place["content"].rpartition("/")[2]
     (call,), (patch, *_) = commands("Call it"), commands("Let others call it")
-    assert json.loads(curl(real(call), tmp_path)) == contract.greeting("en")
-    assert json.loads(curl(real(patch), tmp_path))["access_type"] == "logged_in"
-
-
-@pytest.mark.of("restx")
-def test_python_sends_a_key(real):
-    text = README.read_text(encoding="utf-8").partition("## Call it")[2]
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
-    command = [sys.executable, "-c", real(code)]
+    greeting = contract.greeting("en")
+    assert json.loads(curl(filled(call, names), tmp_path)) == greeting
+    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+    command = [sys.executable, "-c", filled(code, names)]
     run = subprocess.run(command, capture_output=True, encoding="utf-8")
-    assert (run.stdout, run.stderr) == (f"{contract.greeting('en')}\n", "")
+    assert (run.stdout, run.stderr) == (f"{greeting}\n", "")
+    assert json.loads(curl(filled(patch, names), tmp_path))["access_type"] == "logged_in"
 
 
-@pytest.mark.of("restx")
 def test_ci_deploys_with_four_requests(example, server, tmp_path):
-    api, key, *requests, wait = commands("From other CI", DEPLOYING)
+    api, key, create, archive, upload, build, wait = commands("From other CI", DEPLOYING)
     name = f"ci-{uuid.uuid4().hex[:8]}"  # others may use the server, too
     names = {"my-api": name, "$CONNECT_SERVER": server.url, "$CONNECT_API_KEY": server.key}
-
-    def here(command):
-        return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], command)
+    names |= {"$API": filled(api, names)[5:-1], "$KEY": filled(key, names)[5:-1]}
 
     def answer(command):
-        return json.loads(curl(here(command), tmp_path))
+        return json.loads(curl(filled(command, names), tmp_path))
 
-    names |= {"$API": here(api)[5:-1], "$KEY": here(key)[5:-1]}
     shutil.copytree(example.path, tmp_path / name)
-    create, archive, upload, build = requests
     names["GUID"] = guid = answer(create)["guid"]
     try:
-        subprocess.run(["sh", "-c", here(archive)], cwd=tmp_path, check=True)
+        subprocess.run(["sh", "-c", filled(archive, names)], cwd=tmp_path, check=True)
         names["BUNDLE"] = answer(upload)["id"]
         names["TASK"] = answer(build)["task_id"]
         while not (task := answer(wait))["finished"]:

@@ -25,3 +25,8 @@ def commands(heading: str, readme: Path = README) -> list[str]:
 def joined(text: str) -> str:
     """Return a text with each command in one line."""
     return re.sub(r" \\\n *|(?<= &&)\n *", " ", text)
+
+
+def filled(text: str, names: dict[str, str]) -> str:
+    """Return a text of a page with other words in the place of its names, such as GUID."""
+    return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text)

@@ -11,7 +11,7 @@ from shared.catalogue import ROOT
 from shared.connect.running.environments import FROM_PIP
 from shared.harness.client import ClientError, private_client
 from shared.harness.curl import curl
-from shared.harness.readme import DEPLOYING, README, commands
+from shared.harness.readme import DEPLOYING, README, commands, filled
 from tests.connect.support import deploy_bundle, make_bundle, unique, write_app
 
 PAGE = (ROOT / ".github" / "SUPPORT.md").read_text(encoding="utf-8")
@@ -165,12 +165,9 @@ def test_permission_of_the_readme_lets_a_user_in(server, api, viewer, content, t
     user = viewer.get("/__api__/v1/user").json()
     names = {"https://connect.example.com": server.url, "YOUR-API-KEY": server.api_key}
     names |= {"GUID": content["guid"], "ada": user["username"], "USER": user["guid"]}
-    _, *requests = (
-        re.sub("|".join(names), lambda match: names[match[0]], command)
-        for command in commands("Let others call it")
-    )
+    _, find, add = (filled(command, names) for command in commands("Let others call it"))
     assert viewer.get(content["content_url"]).status_code == 403
-    found, permission = (json.loads(curl(command, tmp_path)) for command in requests)
+    found, permission = (json.loads(curl(command, tmp_path)) for command in (find, add))
     assert [item["guid"] for item in found["results"]] == [user["guid"]]
     assert viewer.get(content["content_url"]).status_code == 200
     url = f"content/{content['guid']}/permissions"
