@@ -6,6 +6,7 @@ import re
 
 import httpx
 import pytest
+from flask import Flask
 
 from shared.catalogue import ROOT
 from shared.connect.running.environments import FROM_PIP
@@ -176,8 +177,10 @@ def test_permission_of_the_readme_lets_a_user_in(server, api, viewer, content, t
     assert viewer.get(content["content_url"]).status_code == 403
 
 
-def test_settings_of_pip_on_the_page_are_those_that_builds_take_over():
+def test_settings_on_the_pages_exist():
     page = DEPLOYING.read_text(encoding="utf-8")
     settings = configparser.ConfigParser()
     settings.read_string(re.search(r"```ini\n(.*?)```", page, re.DOTALL)[1])
     assert settings["global"].keys() == {"index-url", "cert"} <= FROM_PIP.keys()
+    assert set(re.findall(r"`(UV_\w+|SSL_\w+)`", page)) <= set(FROM_PIP.values())
+    assert set(re.findall(r'app.config\["(\w+)"\]', PAGE)) <= Flask.default_config.keys()
