@@ -9,7 +9,6 @@ import pytest
 DATES = "Send dates, Decimals and unescaped text"
 KINDS = """
 import datetime as dt
-import uuid
 from dataclasses import dataclass
 
 class Level(Enum):
@@ -21,15 +20,12 @@ class Person:
     born: dt.date
 
 KINDS = {
-    "date": dt.date(2026, 11, 26),
     "aware": dt.datetime(2026, 11, 26, 8, 30, tzinfo=dt.timezone.utc),
     "decimal": Decimal("0.10000000000000000001"),
-    "uuid": uuid.UUID(int=1),
     "nested": [{"deep": Decimal("1.50")}],
     "set": {2, 1},
     "enum": Level.HIGH,
-    "dataclass": Person("Ann", dt.date(2000, 1, 2)),
-    "text": "你好",
+    "dataclass": Person("你好", dt.date(2000, 1, 2)),
 }
 """
 ROUTE = """
@@ -50,15 +46,12 @@ def test_dates_and_decimals_are_text_in_iso_8601(cook, example):
     client = cook(DATES, code=KINDS + (RESOURCE if example.id == "restx" else ROUTE))
     answer = client.get("/kinds")
     assert answer.json == {
-        "date": "2026-11-26",
         "aware": "2026-11-26T08:30:00+00:00",
         "decimal": "0.10000000000000000001",
-        "uuid": "00000000-0000-0000-0000-000000000001",
         "nested": [{"deep": "1.50"}],
         "set": [1, 2],
         "enum": 3,
-        "dataclass": {"name": "Ann", "born": "2000-01-02"},
-        "text": "你好",
+        "dataclass": {"name": "你好", "born": "2000-01-02"},
     }
     assert "你好" in answer.text
     if example.spec_url:

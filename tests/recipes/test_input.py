@@ -42,20 +42,13 @@ def refused(response, code=400):
     return response.text
 
 
-def nested(depth):
-    return b'{"lang": "et", "text": ' + b"[" * depth + b"]" * depth + b"}"
-
-
 BODIES = {
     "empty": b"",
     "malformed": b'{"lang": "et"',
     "not UTF-8": b'{"lang": "et", "text": "\xff"}',
     "5,000 digits": b"9" * 5000,  # more than int() reads
-    "nested deeply": b"[" * 100_000,
-    "null": b"null",
     "a list": b'[{"lang": "et", "text": "Tere"}]',
     "text is missing": b'{"lang": "et"}',
-    "text is null": b'{"lang": "et", "text": null}',
     "text is a number": b'{"lang": "et", "text": 5}',
     "lang is an object": b'{"lang": {}, "text": "Tere"}',
     "lang with a slash": b'{"lang": "et/ee", "text": "Tere"}',
@@ -69,25 +62,20 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_bad_body_is_refused_and_not_stored(client, example, unchanged, body):
     """flasgger#336, flasgger#293."""
-    headers = {"Content-Type": "application/json"}
-    refused(client.post(example.list_url, data=body, headers=headers))
+    refused(client.post(example.list_url, data=body, content_type="application/json"))
 
 
 def test_json_of_any_depth_is_refused(client, example, unchanged):
     """What reads it gives up at another depth than what checks it or writes the message."""
-    headers = {"Content-Type": "application/json"}
     for depth in (*range(800, 1000, 20), 20_000):
-        refused(client.post(example.list_url, data=nested(depth), headers=headers))
+        body = b'{"lang": "et", "text": ' + b"[" * depth + b"]" * depth + b"}"
+        refused(client.post(example.list_url, data=body, content_type="application/json"))
 
 
-# With what the body of a good greeting says it is.
-TYPES = ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=é"]
-
-
-@pytest.mark.parametrize("content_type", TYPES)
+@pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data; boundary=é"])
 def test_other_content_type_is_refused_and_not_stored(client, example, unchanged, content_type):
-    headers = {"Content-Type": content_type} if content_type else {}
-    answer = client.post(example.list_url, data=b'{"lang": "et", "text": "Tere"}', headers=headers)
+    body = json.dumps(TERE).encode()
+    answer = client.post(example.list_url, data=body, content_type=content_type)
     refused(answer, answer.status_code if answer.status_code == 415 else 400)
 
 
@@ -108,33 +96,28 @@ def test_greeting_is_added_changed_and_deleted(cook, example, more):
         refused(client.get(item), 404)
 
 
-def test_unknown_greeting_is_not_found(client, example, unchanged):
+def test_unknown_greeting_is_not_found_and_another_language_refused(client, example, unchanged):
     """restx#550, restplus#550: the message alone."""
     item = example.item_url.format(lang="tlh")
     body = {"lang": "tlh", "text": "nuqneH"}
+    english = example.item_url.format(lang="en")
+    for bad in (TERE, {"lang": "en", "text": 5}):
+        refused(client.put(english, json=bad))
     for answer in (client.get(item), client.put(item, json=body), client.delete(item)):
         refused(answer, 404)
         assert answer.json == {"message": "There is no greeting in this language."}
     assert client.get(item, headers=BROWSER).status_code == 404
 
 
-def test_put_with_another_language_or_a_bad_body_is_refused(client, example, unchanged):
-    item = example.item_url.format(lang="en")
-    refused(client.put(item, json=TERE))
-    refused(client.put(item, json={"lang": "en", "text": 5}))
-
-
 FOUND = {
     "": "ar bn chr en es sw zh",
     "search=HEL": "en",
     "search=%E4%BD%A0": "zh",
-    "search=%FF": "",
     "limit=3&page=3": "zh",
     "limit=100&page=2": "",
     "search=h&limit=1&page=2": "es",
 }
-REFUSED = ["limit=abc", "limit=", "limit=1_0", "limit=0", "limit=101", "page=0"]
-REFUSED += [f"page={'9' * 5_000}"]
+REFUSED = ["limit=", "limit=1_0", "limit=101", "page=0", f"page={'9' * 5_000}"]
 
 
 def test_search_and_pages(client, example):
@@ -179,14 +162,16 @@ def test_body_over_the_limit_is_refused_whatever_else_is_there(cook, example):
 def test_forms_of_the_page_add_change_and_delete(client, example, unchanged):
     """flask-api#138."""
     item = example.item_url.format(lang="et")
-    sent = {"_content_type": "application/json", "_content": '{"lang": "et", "text": "Tere"}'}
-    assert client.post(example.list_url, data=sent, headers=BROWSER).status_code == 201
-    sent = {**sent, "_method": "PUT", "_content": '{"lang": "et", "text": "Tere!"}'}
-    answer = client.post(item, data=sent, headers=BROWSER)
+
+    def send(url, content, **more):
+        form = {"_content_type": "application/json", "_content": content, **more}
+        return client.post(url, data=form, headers=BROWSER)
+
+    assert send(example.list_url, '{"lang": "et", "text": "Tere"}').status_code == 201
+    answer = send(item, '{"lang": "et", "text": "Tere!"}', _method="PUT")
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     assert client.get(item).json["text"] == "Tere!"
-    bad = {**sent, "_content": '{"lang": "et", "text": "\\ud800"}'}
-    assert client.post(item, data=bad, headers=BROWSER).status_code == 400
-    assert client.post(item, data={"_method": "DELETE"}, headers=BROWSER).status_code < 300
+    assert send(item, '{"lang": "et", "text": "\\ud800"}', _method="PUT").status_code == 400
+    assert send(item, "", _method="DELETE").status_code < 300
     assert client.get(item).status_code == 404
-    assert client.post(item, data={"_method": "BREW"}, headers=BROWSER).status_code == 405
+    assert send(item, "", _method="BREW").status_code == 405
