@@ -60,9 +60,14 @@ def make_bundle(files=None, members=(), entrypoint="app:app", **changes):
         "files": {name: {"checksum": ""} for name in files},
         **changes,
     }
+    return make_archive({"manifest.json": json.dumps(manifest), **files}, members)
+
+
+def make_archive(files, members=()):
+    """The bytes of a .tar.gz: files by name, and more members."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name, text in {"manifest.json": json.dumps(manifest), **files}.items():
+        for name, text in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))

@@ -1,17 +1,19 @@
-"""Archives that are damaged or hostile are refused in one line, and soon."""
+"""Archives and manifests that are damaged or hostile are refused in one line, and soon."""
 
 import gzip
+import io
 import os
 import subprocess
 import sys
 import tarfile
 
 import pytest
+from werkzeug.exceptions import HTTPException
 
 from shared.catalogue import ROOT
 from shared.connect import archives
 from shared.connect.errors import ConnectError
-from tests.connect.support import make_bundle
+from tests.connect.support import make_archive, make_bundle
 
 WHOLE = make_bundle()
 TAR = gzip.decompress(WHOLE)
@@ -56,7 +58,6 @@ BAD = {
     "deep": (bundle_with("a/" * 101 + "b"), "is below more than 100 directories"),
     "zip": (b"PK\3\4" * 200, "it is not gzipped. Upload a .tar.gz."),
     "not a tar": (gzip.compress(b"manifest.json" * 100), "invalid header"),
-    "truncated gzip": (WHOLE[:-1], "ended before the end-of-stream marker"),
     "end after a file": (gzip.compress(TAR[:FILE]), BREAKS_OFF),
     "garbage as a header": (gzip.compress(TAR[:FILE] + b"x" * 512 + TAR[FILE:]), BREAKS_OFF),
     "two tars": (WHOLE + WHOLE, "something follows its end"),
@@ -64,13 +65,46 @@ BAD = {
 }
 
 
-def unpack(bundle, tmp_path):
-    """What is wrong with a bundle."""
+FLASK = {"appmode": "python-api", "entrypoint": "app"}
+PYTHON = {"version": "3.11.0", "package_manager": {"package_file": "requirements.txt"}}
+
+
+def requirements_in(name):
+    """A bundle whose manifest names another requirements file."""
+    python = PYTHON | {"package_manager": {"package_file": name}}
+    return make_bundle({"data/a.txt": ""}, python=python)
+
+
+NO_FILE = "requirements file (package_file), which is not a file in the bundle"
+BAD_MANIFESTS = {
+    "none": (make_archive({}), "The bundle has no manifest.json."),
+    "below": (
+        make_archive({"my-api/manifest.json": "{}", "my-api/app.py": ""}),
+        "no manifest.json at its top, only 'my-api/manifest.json': archive what is in the directory",
+    ),
+    "no JSON": (make_archive({"manifest.json": "{"}), "cannot be read: Expecting"),
+    "too large": (make_bundle(more=" " * 2**24), "has more than 16,777,216 bytes"),
+    "list": (make_archive({"manifest.json": "[]"}), "no text metadata.appmode"),
+    "NUL": (make_bundle(entrypoint="a\0"), "no text metadata.entrypoint"),
+    "long": (make_bundle(entrypoint="a" * 1001), "no text metadata.entrypoint"),
+    "version": (make_bundle(python=PYTHON | {"version": "new"}), "'new' is not a version"),
+    "package_file directory": (requirements_in("data"), f"'data' as {NO_FILE}"),
+    "package_file absolute": (requirements_in("/etc/passwd"), f"'/etc/passwd' as {NO_FILE}"),
+    "package_file list": (requirements_in(["a"]), "no text python.package_manager.package_file"),
+    # posit-dev/publisher#2628
+    "3.11": (
+        make_bundle(environment={"python": {"requires": "3.11"}}),
+        "'3.11' is not a Python constraint: each part has an operator and a version",
+    ),
+}
+
+
+def unpack(bundle, tmp_path, number=135):
+    """What is wrong with a bundle; number: Connect's."""
     tmp_path.mkdir(exist_ok=True)
-    (tmp_path / "bundle").write_bytes(bundle)
-    with pytest.raises(ConnectError) as error, (tmp_path / "bundle").open("rb") as file:
-        archives.unpack(file, tmp_path / "files")
-    assert (error.value.code, error.value.number) == (400, 135)
+    with pytest.raises(ConnectError) as error:
+        archives.unpack(io.BytesIO(bundle), tmp_path / "files")
+    assert (error.value.code, error.value.number) == (400, number)
     return error.value.description
 
 
@@ -78,6 +112,41 @@ def unpack(bundle, tmp_path):
 def test_bad_archive_is_refused_in_one_line(tmp_path, bundle, message):
     error = unpack(bundle, tmp_path)
     assert message in error and "\n" not in error and len(error) < 300
+
+
+@pytest.mark.parametrize(("bundle", "message"), BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
+def test_bad_manifest_is_refused_in_one_line(tmp_path, bundle, message):
+    error = unpack(bundle, tmp_path, 38)
+    assert message in error and "\n" not in error and str(tmp_path) not in error
+
+
+def test_content_of_another_kind_is_not_implemented(tmp_path):
+    bundle = make_bundle(metadata=FLASK | {"appmode": "static"})
+    with pytest.raises(HTTPException, match="^501 .*bundle of 'static'"):
+        archives.unpack(io.BytesIO(bundle), tmp_path / "files")
+
+
+UNUSUAL = {
+    "two members of gzip": gzip.compress(TAR[:700]) + gzip.compress(TAR[700:]),
+    "zeros after gzip": WHOLE + b"\0" * 512,
+    "dot": bundle_with("./data/", tarfile.DIRTYPE),
+    "odd name": bundle_with("a b\n\udcff é'\""),
+}
+
+
+@pytest.mark.parametrize("bundle", UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_archive_is_unpacked(tmp_path, bundle):
+    assert archives.unpack(io.BytesIO(bundle), tmp_path / "files").entrypoint == "app:app"
+
+
+def test_files_keep_modes_and_times(tmp_path):
+    """Their owner can read and replace each of them."""
+    program, closed = tarfile.TarInfo("run.sh"), tarfile.TarInfo("closed")
+    program.mode, program.mtime, closed.mode = 0o755, 10**9, 0
+    archives.unpack(io.BytesIO(make_bundle(members=[program, closed])), tmp_path / "files")
+    status = (tmp_path / "files/run.sh").stat()
+    assert (status.st_mode & 0o777, status.st_mtime) == (0o755, 10**9)
+    assert (tmp_path / "files/closed").stat().st_mode & 0o777 == 0o600
 
 
 def test_archive_that_breaks_off_anywhere_is_refused(tmp_path):
