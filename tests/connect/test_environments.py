@@ -343,16 +343,16 @@ def index(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    names = {"own_0q": wheel_of(wheels, "77"), "older/own_0q": wheel_of(wheels, "76")}
+    names = {"own-0q": wheel_of(wheels, "77"), "older/own-0q": wheel_of(wheels, "76")}
 
     def app(environ, start_response):
         path = environ["PATH_INFO"].strip("/")
-        name = path.replace("-", "_")
-        found = (wheels / path).is_file() or name in names
-        start_response("200 OK" if found else "404 Not Found", [("Content-Type", "text/html")])
-        if (wheels / path).is_file():
+        is_file = (wheels / path).is_file()
+        status = "200 OK" if is_file or path in names else "404 Not Found"
+        start_response(status, [("Content-Type", "text/html")])
+        if is_file:
             return [(wheels / path).read_bytes()]
-        return [f'<a href="/{names[name]}">{names[name]}</a>'.encode()] if found else []
+        return [f'<a href="/{names[path]}">{names[path]}</a>'.encode()] if path in names else []
 
     with serving(app, ssl_context=context) as port:
         host, cert = f"localhost:{port}", tmp_path / "authority.pem"

@@ -82,19 +82,14 @@ def await_requests(server, content, count):
         time.sleep(0.01)
 
 
-def test_requests_go_to_the_processes_in_turn(pids):
-    first, second = pids(), pids()
-    assert first == second and len(set(first)) == PROCESSES
-
-
-def test_first_requests_start_each_process_once(api, server, content, owner):
-    """Also when they come at the same time."""
-    deploy_bundle(api, content, make_bundle())
+def test_first_requests_start_each_process_once(server, owner, own_echo, pids):
+    """Also when they come at the same time; later ones go to them in turn."""
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: ask_echo(owner, content), range(12)))
-    assert len({answer["pid"] for answer in answers}) == PROCESSES
+        answers = list(pool.map(lambda _: ask_echo(owner, own_echo), range(12)))
+    assert pids() + pids() == pids() * 2
+    assert {answer["pid"] for answer in answers} == set(pids())
     assert answers[0]["environ"]["wsgi.multiprocess"] == "True"
-    jobs = [job.tag for job in server.store.get(content["guid"]).jobs]
+    jobs = [job.tag for job in server.store.get(own_echo["guid"]).jobs]
     assert jobs == ["python_restore", *["run_python_api"] * PROCESSES]
 
 
