@@ -11,6 +11,8 @@ from shared.connect.api import reading
 from tests.connect.support import problem
 
 CONTENT, VARIABLES = "PATCH content/GUID", "PATCH content/GUID/environment"
+PERMISSIONS = "POST content/GUID/permissions"
+PERMISSION = {"principal_guid": "OWNER", "principal_type": "user", "role": "viewer"}
 # Each is refused wherever a body is read.
 NO_JSON = {
     "nothing": "",
@@ -24,9 +26,8 @@ NO_JSON = {
     "a key that comes twice": '{"title": "one", "title": "two"}',
     "null": "null",
 }
-READ_BODIES = ["POST content", "PUT content/GUID/environment", VARIABLES]
-READ_BODIES += [f"POST content/GUID/{part}" for part in ("deploy", "build", "permissions")]
-READ_BODIES += ["PUT content/GUID/vanity"]
+READ_BODIES = ["POST content", VARIABLES, PERMISSIONS, "PUT content/GUID/vanity"]
+READ_BODIES += ["POST content/GUID/deploy"]
 
 
 def send(api, echo, operation, body=None, **options):
@@ -59,8 +60,15 @@ REFUSED = [
     ("POST content/GUID/deploy", {"bundleId": "7"}, 400, 121, "no field bundleId"),
     ("PUT content/GUID/vanity", {"path": "a", "forced": True}, 400, 121, "no field forced"),
     (VARIABLES, [{"name": "A", "Value": "1"}], 400, 121, "no field Value"),
-    ("POST content/GUID/permissions", {"principal": "a"}, 400, 121, "no field principal"),
-    ("POST content/GUID/bundles?url=http://a/", "", 501, 1, "a bundle from a URL"),
+    (PERMISSIONS, {"principal": "a"}, 400, 121, "no field principal"),
+    (PERMISSIONS, PERMISSION | {"role": None}, 400, 23, "role is not viewer or owner"),
+    (PERMISSIONS, PERMISSION | {"principal_type": "robot"}, 400, 152, "type is not user or group"),
+    (PERMISSIONS, PERMISSION | {"principal_guid": "nobody"}, 400, 261, "There is no user"),
+    (PERMISSIONS, PERMISSION | {"principal_type": "group"}, 400, 262, "There is no group"),
+    (PERMISSIONS, PERMISSION, 400, 34, "admin owns this content"),
+    ("GET content/GUID/permissions/1", None, 404, 4, "no such permission"),
+    ("DELETE content/GUID/permissions/1", None, 404, 4, "no such permission"),
+    ("POST content/GUID/bundles?url=http://a/", None, 501, 1, "a bundle from a URL"),
     ("GET content/GUID/bundles?asc_order=nonsense", None, 501, 1, "asc_order"),
     ("GET users?user_role=publisher", None, 501, 1, "user_role"),
     ("GET content?include=owner,%00", None, 501, 1, r"include=\x00"),
@@ -93,7 +101,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("operation", "body", "status", "code", "message"), REFUSED)
 def test_bad_request_is_refused_in_one_line(api, echo, operation, body, status, code, message):
-    text = body if isinstance(body, str | None) else json.dumps(body)
+    text = json.dumps(body).replace("OWNER", echo["owner_guid"])
     response = send(api, echo, operation, text)
     assert problem(response) == (status, code)
     assert message in response.json()["error"]

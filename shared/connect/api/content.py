@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from collections.abc import Collection
 
 from flask import Blueprint, abort, g, request
 
@@ -10,7 +9,6 @@ from ..current import store, users
 from ..errors import ConnectError, Problem, not_implemented, quoted
 from ..jobs import timestamp
 from ..store import Content
-from ..users import User
 from .access import check_access, open_to
 from .bundles import built_record
 from .reading import fields_of, json_body
@@ -36,18 +34,16 @@ SETTINGS: dict[str, type] = {
         float: "load_factor cpu_request cpu_limit",
         bool: """
             default_r_environment_management default_py_environment_management
-            metrics_collection_enabled notify_on_share otel_enabled
+            metrics_collection_enabled notify_on_share
         """,
         str: "default_image_name",
     }.items()
     for name in names.split()
 }
 # What only a Connect lets clients set, by the API reference.
-FIXED: dict[str, type] = {"locked": bool, "run_as_current_user": bool} | dict.fromkeys(
-    ["owner_guid", "locked_message", "run_as", "service_account_name", "content_category"]
-    + ["default_environment_guid"],
-    str,
-)
+FIXED: dict[str, type] = dict.fromkeys(["locked", "run_as_current_user", "otel_enabled"], bool)
+FIXED |= dict.fromkeys(["owner_guid", "locked_message", "run_as", "service_account_name"], str)
+FIXED |= dict.fromkeys(["content_category", "default_environment_guid"], str)
 # What nobody can set, and is null.
 UNSET = """
     image_name environment_guid r_version r_environment_management quarto_version node_version
@@ -66,45 +62,36 @@ MOST_VARIABLE = 128 * 1024  # bytes of `NAME=value` with its end, MAX_ARG_STRLEN
 blueprint = Blueprint("content", __name__)
 
 
-def content_record(content: Content, user: User, include: Collection[str] = ()) -> dict:
-    """A content item as the user sees it; include: `owner` or `vanity_url`, or both."""
+def content_record(content: Content) -> dict:
+    """A content item as the user of the request sees it, with what the query includes."""
     bundle, owner = content.active, content.owner
-    settings = {key: value for key, value in content.settings.items() if value is not None}
-    record = (
-        CONTENT
-        | settings
-        | {
-            "guid": content.guid,
-            "id": content.number,
-            "name": content.name,
-            "title": content.title,
-            "description": content.description,
-            "access_type": content.access_type,
-            "owner_guid": owner.guid,
-            "app_mode": "python-api" if bundle else "unknown",
-            "bundle_id": bundle and bundle.id,
-            "created_time": timestamp(content.created),
-            "last_deployed_time": timestamp(content.deployed),
-            "content_url": content.url,
-            "dashboard_url": content.dashboard,
-            "app_role": content.role_of(user),
-            **built_record(content, bundle),
-        }
-    )
-    if "owner" in include:
-        record["owner"] = {"guid": owner.guid, "username": owner.name} | UNNAMED
-    if "vanity_url" in include and content.vanity:
-        record["vanity_url"] = content.url.replace(content.mount, content.vanity)
+    record = {
+        **CONTENT,
+        **content.settings,
+        **built_record(content, bundle),
+        "guid": content.guid,
+        "id": content.number,
+        "name": content.name,
+        "title": content.title,
+        "description": content.description,
+        "access_type": content.access_type,
+        "owner_guid": owner.guid,
+        "app_mode": "python-api" if bundle else "unknown",
+        "bundle_id": bundle and bundle.id,
+        "created_time": timestamp(content.created),
+        "last_deployed_time": timestamp(content.deployed),
+        "content_url": content.url,
+        "dashboard_url": content.dashboard,
+        "app_role": content.role_of(g.user),
+    }
+    for name in request.args.get("include", "").split(","):
+        if name == "owner":
+            record["owner"] = {"guid": owner.guid, "username": owner.name} | UNNAMED
+        elif name == "vanity_url" and content.vanity:
+            record["vanity_url"] = content.url.replace(content.mount, content.vanity)
+        elif name not in ("vanity_url", "tags", ""):  # tags are there when set, so never
+            not_implemented(f"include={quoted(name)}")
     return record
-
-
-def included() -> set[str]:
-    """What the request's query includes in the records of content; raises ConnectError."""
-    include = set(request.args.get("include", "").split(","))
-    # Tags are there only when set, which they never are.
-    for name in include - {"owner", "tags", "vanity_url", ""}:
-        not_implemented(f"include={quoted(name)}")
-    return include
 
 
 def changes() -> tuple[dict[str, str | None], dict]:
@@ -128,32 +115,10 @@ def changes() -> tuple[dict[str, str | None], dict]:
     return texts, {name: body[name] for name in sent if name in SETTINGS}
 
 
-def variables() -> dict[str, str | None]:
-    """The environment variables in the request's body; raises ConnectError."""
-    values: dict[str, str | None] = {}
-    for item in json_body(list):
-        variable = fields_of(item, {"name": str, "value": str})
-        name, value = variable["name"], variable["value"]
-        if not name:
-            raise ConnectError(Problem.EMPTY_VARIABLE_NAME, "A variable has no name.")
-        if name in values:
-            raise ConnectError(Problem.VARIABLE_TWICE, f"{quoted(name)} comes twice.")
-        # No process can have them: rsconnect-python#229.
-        if "=" in name or "\0" in f"{name}{value}":
-            message = f"{quoted(name)} has '=' in its name, or NUL in its name or value."
-            raise ConnectError(Problem.BAD_PARAMETER, message)
-        if len(f"{name}={value}".encode()) >= MOST_VARIABLE:
-            message = f"{quoted(name)} is over 128 KiB, more than a process takes."
-            raise ConnectError(Problem.BAD_PARAMETER, message)
-        values[name] = value
-    return values
-
-
 @blueprint.get("/v1/content")
 def list_contents():
-    include = included()
     seen = [content for content in store.all() if content.may_be_seen_by(g.user)]
-    records = [content_record(content, g.user, include) for content in seen]
+    records = [content_record(content) for content in seen]
     query = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
     return [record for record in records if query.items() <= record.items()]
 
@@ -166,13 +131,13 @@ def create_content():
     texts, settings = changes()
     content = store.create(texts.pop("name", None) or secrets.token_hex(8))
     content.update(texts, settings)
-    return content_record(content, g.user)
+    return content_record(content)
 
 
 @blueprint.get("/v1/content/<content>")
 @open_to("viewers")
 def get_content(content):
-    return content_record(content, g.user, included())
+    return content_record(content)
 
 
 @blueprint.get("/applications/<number>")
@@ -183,7 +148,7 @@ def get_content_by_number(number):
     if found is None:
         abort(404, f"There is no content with the id {quoted(number)}.")
     check_access(found)
-    return content_record(found, g.user)
+    return content_record(found)
 
 
 @blueprint.patch("/v1/content/<content>")
@@ -191,7 +156,7 @@ def update_content(content):
     texts, settings = changes()
     store.rename(content, texts.pop("name", None) or content.name)
     content.update(texts, content.settings | settings)
-    return content_record(content, g.user)
+    return content_record(content)
 
 
 @blueprint.delete("/v1/content/<content>")
@@ -208,9 +173,25 @@ def list_variables(content):
 @blueprint.put("/v1/content/<content>/environment")
 @blueprint.patch("/v1/content/<content>/environment")
 def set_variables(content):
-    kept = content.variables if request.method == "PATCH" else {}
-    values = kept | variables()
-    # None removes a variable.
+    values: dict[str, str | None] = {}
+    for item in json_body(list):
+        variable = fields_of(item, {"name": str, "value": str})
+        name, value = variable["name"], variable["value"]
+        if not name:
+            raise ConnectError(Problem.EMPTY_VARIABLE_NAME, "A variable has no name.")
+        if name in values:
+            raise ConnectError(Problem.VARIABLE_TWICE, f"{quoted(name)} comes twice.")
+        # No process can have them: rsconnect-python#229.
+        if "=" in name or "\0" in f"{name}{value}":
+            message = f"{quoted(name)} has '=' in its name, or NUL in its name or value."
+            raise ConnectError(Problem.BAD_PARAMETER, message)
+        if len(f"{name}={value}".encode()) >= MOST_VARIABLE:
+            message = f"{quoted(name)} is over 128 KiB, more than a process takes."
+            raise ConnectError(Problem.BAD_PARAMETER, message)
+        values[name] = value
+    if request.method == "PATCH":
+        values = content.variables | values
+    # null removes a variable.
     content.variables = {name: value for name, value in values.items() if value is not None}
     content.restart()
     return sorted(content.variables)
