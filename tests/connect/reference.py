@@ -43,7 +43,6 @@ OPERATIONS = {
     "GET /server_settings/scheduler/{mode}": "posit-dev/publisher client.ts",
     "GET /v1/server_settings/r": "posit-dev/publisher client.ts",
     "GET /v1/server_settings/quarto": "posit-dev/publisher client.ts",
-    "GET /v1/server_settings/nodejs": "posit-dev/publisher client.ts",
     # The whole document has them; a reduced one may not.
     "GET /v1/content/{guid}/permissions": "Connect's cookbook, Sharing content",
     "POST /v1/content/{guid}/permissions": "Connect's cookbook, Sharing content",
@@ -58,7 +57,6 @@ STATUSES = {
     "* /v1/content/{guid}/environment 409": "its part API Error Codes, 149: a name comes twice",
     "* /v1/content/{guid}* 403": "posit-dev/connect-extensions#166, content of others",
     "GET /v1/vanities 403": "its description: for administrators; code 22 in connectapi",
-    "GET /v1/server_settings/nodejs 404": "posit-dev/publisher client.ts, servers without Node.js",
 }
 # Fields that it names, and that not every answer has.
 OPTIONAL = {

@@ -11,7 +11,7 @@ from flask import Blueprint, request
 
 from ..errors import ConnectError, Problem, not_implemented, quoted
 from . import bundles, content, jobs, permissions, settings, users, vanities
-from .access import check_key, find_content, need_key, open_to
+from .access import check_key, find_content
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # What else Connect has: the reference's, and what older clients ask, without a version.
@@ -21,8 +21,6 @@ CONNECTS = re.compile(
     r"|packages|schedules|search|system|tags|users)"
     r"|applications|bundles|me|tags|tasks|tokens|users|variants)(/|\Z)"
 )
-# For a server without users, so without an API key.
-BOOTSTRAP = ("v1/bootstrap", "v1/experimental/bootstrap")
 
 blueprint = Blueprint("api", __name__, url_prefix="/__api__")
 blueprint.before_request(check_key)
@@ -33,11 +31,8 @@ for resource in (settings, users, content, permissions, vanities, bundles, jobs)
 
 @blueprint.route("/", defaults={"path": ""}, methods=METHODS)
 @blueprint.route("/<path:path>", methods=METHODS)
-@open_to("all")
 def others(path):
     if not CONNECTS.match(path):
         message = f"There is no operation {request.method} {quoted(request.path)}."
         raise ConnectError(Problem.NO_OPERATION, message)
-    if path not in BOOTSTRAP:
-        need_key()
     not_implemented(f"{request.method} {quoted(request.path)}")

@@ -1,9 +1,8 @@
 """What publishers ask of the server: its version, and what it runs."""
 
-from flask import Blueprint, abort
+from flask import Blueprint
 
 from ..current import store
-from .access import open_to
 
 VERSION = "2025.12.0"  # the first with drafts and with metadata at an upload
 
@@ -11,7 +10,6 @@ blueprint = Blueprint("settings", __name__)
 
 
 @blueprint.get("/server_settings")
-@open_to("all")
 def server_settings():
     return {"version": VERSION, "license": {"allow-apis": True}}
 
@@ -37,8 +35,3 @@ def python_settings():
 @blueprint.get("/v1/server_settings/quarto")
 def other_settings():
     return {"installations": []}
-
-
-@blueprint.get("/v1/server_settings/nodejs")
-def nodejs_settings():
-    abort(404, f"Connect {VERSION} runs no Node.js.")

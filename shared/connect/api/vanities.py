@@ -8,7 +8,6 @@ from ..current import store, users
 from ..errors import ConnectError, Problem, quoted
 from ..jobs import now, timestamp
 from ..store import Content, below
-from .access import open_to
 from .reading import json_fields
 
 PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
@@ -38,7 +37,6 @@ def list_vanities():
 
 
 @blueprint.get("/v1/content/<content>/vanity")
-@open_to("viewers")
 def get_vanity(content):
     if not content.vanity:
         abort(404, "This content has no vanity path.")
