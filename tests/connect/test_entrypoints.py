@@ -235,7 +235,7 @@ def app(environ, start_response):
 # What it does at its import, and in a view.
 DOINGS = {
     "default time-out": ("socket.setdefaulttimeout(0.001)", "pass"),
-    "child that exits": ("", "os.fork() or sys.exit(3)"),
+    "child that exits": ("os.fork() or sys.exit(3)", "os.fork() or sys.exit(3)"),
     "child that fails": ("", "os.fork() or 1 / 0"),
     "child that answers, too": ("", "os.fork() and os.wait()"),
     "no stderr": ("sys.stderr = sys.stdout = None", "print(1)"),

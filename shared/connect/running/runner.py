@@ -383,8 +383,9 @@ def main():
     entrypoint, processes, seconds, path, _ = sys.argv[1:]
 
     def tell(text):
-        with open(path + CONTROL, "wb", 0) as control:
-            control.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        if os.getpid() == PID:  # and no child that ends
+            with open(path + CONTROL, "wb", 0) as control:
+                control.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def fail(reason):
         tell(f"failed {reason}")
@@ -420,10 +421,9 @@ def main():
     try:
         serve(app, path, lambda: tell(f"listens {PID}"))
     except BaseException as error:
-        if os.getpid() == PID:  # and no child that ends
-            tell("ended")  # before the visitor sees it, and asks again
-            if isinstance(error, SystemExit):
-                print_exception(error)
+        tell("ended")  # before the visitor sees it, and asks again
+        if isinstance(error, SystemExit) and os.getpid() == PID:
+            print_exception(error)
         end(error)
 
 
