@@ -4,7 +4,6 @@ import contextlib
 import re
 import string
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
@@ -48,7 +47,7 @@ class Proxy:
         self._site, self._store, self._users = site, store, store.users
         self._hosts = hosts
         self._most_requests = limits.requests
-        self.requests: Counter[str] = Counter()  # in progress, by the content's GUID
+        self.requests = 0  # to apps, in progress
         self._lock = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
@@ -83,7 +82,7 @@ class Proxy:
             credentials = user.credentials(self._site.config["TELL_GUIDS"])
             headers.append(("RStudio-Connect-Credentials", credentials))
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._in_progress(content))
+            stack.enter_context(self._in_progress())
             connection = stack.enter_context(content.connected(bundle_id))
             send(connection, target, headers, environ)
             answer = stack.enter_context(connection.getresponse())
@@ -111,23 +110,17 @@ class Proxy:
         return redirect(f"/sign-in?{urlencode({'next': target_of(environ)})}")
 
     @contextlib.contextmanager
-    def _in_progress(self, content: Content) -> Iterator[None]:
-        """Count a request to an app while it is in progress.
-
-        An app gets no more than it leaves: one whose requests hang gets half of all, so others
-        still have some. Raises ServiceUnavailable beyond that.
-        """
+    def _in_progress(self) -> Iterator[None]:
+        """Count a request to an app; raises ServiceUnavailable beyond the limit for all apps."""
         with self._lock:
-            to_app = self.requests[content.guid]
-            if to_app >= self._most_requests - self.requests.total():
-                message = f"Too many requests are in progress, {to_app} of them to this app."
-                raise ServiceUnavailable(message)
-            self.requests[content.guid] += 1
+            if self.requests >= self._most_requests:
+                raise ServiceUnavailable(f"{self.requests} requests to apps are in progress.")
+            self.requests += 1
         try:
             yield
         finally:
             with self._lock:
-                self.requests[content.guid] -= 1
+                self.requests -= 1
 
     def _headers_for_app(self, environ: Environ, mount: str, target: str) -> Headers:
         """Return what the client sent, except what the app must not see or the server sets."""

@@ -75,18 +75,6 @@ def test_start_removes_what_killed_servers_left(monkeypatch, tmp_path):
     assert left == {"connect-alive", "connect-else"}
 
 
-def test_nothing_starts_while_the_server_stops(environments):
-    with (
-        LocalConnect(environments=environments) as server,
-        key_client(server, "admin", "/__api__/v1/") as api,
-    ):
-        content = api.post("content", json={"name": "echo"}).json()
-        deploy_bundle(api, content, make_bundle())
-        server.store.close()
-        late = api.get(content["content_url"])
-    assert (late.status_code, late.text) == (503, "The server is stopping.\n")
-
-
 def test_stopping_during_requests_leaves_and_prints_nothing(
     environments, monkeypatch, tmp_path, caplog
 ):

@@ -192,7 +192,11 @@ class App:
         self._started.result()
         connection = http.client.HTTPConnection("127.0.0.1")
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(self._path))
+        try:
+            connection.sock.connect(str(self._path))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def stop(self) -> None:
