@@ -6,8 +6,6 @@ import json
 import os
 import resource
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,7 +13,6 @@ import time
 import httpx
 import pytest
 
-from shared.catalogue import ROOT
 from shared.connect.limits import Limits
 from shared.connect.server import LocalConnect
 from tests.connect.support import problem
@@ -113,29 +110,14 @@ def test_client_that_does_not_read_is_ended(short, monkeypatch, connect):
     assert ended.wait(60)
 
 
-SERVE = """import os, resource, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
-others = [os.dup(0) for _ in range(1100)]  # select fails at the 1,024th file
-from shared.connect.limits import Limits
-from shared.connect.server import LocalConnect
-with LocalConnect(limits=Limits(connections=10)) as server:
-    print(server.port, flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_idle_connections_keep_nobody_out(connect):
+def test_idle_connections_keep_nobody_out(short, connect, caplog):
     """Nor those that have sent a part of a request."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", SERVE], cwd=ROOT, **pipes) as process:
-        port = int(process.stdout.readline())
-        idle = [connect(port) for _ in range(30)]
-        for connection in idle:
-            with contextlib.suppress(ConnectionError):  # it had to go
-                connection.sendall(HEAD)
-        assert httpx.get(f"http://127.0.0.1:{port}/__ping__", timeout=60).status_code == 200
-        _, errors = process.communicate()
-    assert errors == b""
+    server = short(connections=10)
+    for connection in [connect(server.port) for _ in range(30)]:
+        with contextlib.suppress(ConnectionError):  # it had to go
+            connection.sendall(HEAD)
+    assert httpx.get(f"{server.url}/__ping__", timeout=60).status_code == 200
+    assert [r for r in caplog.records if r.levelname != "INFO"] == []
 
 
 def test_number_of_connections_is_a_third_of_the_files(monkeypatch):
