@@ -94,9 +94,8 @@ def test_app_gets_an_authorization_of_its_own(server, stranger, echo, value):
 
 # What a browser sends, and what the app gets; OURS is the cookie of this server's session.
 SENT_COOKIES = [
-    ("OURS=x", None),
+    ("OURS", None),
     ("b=2;  OURS = x ;  a=1;", "b=2;  a=1;"),
-    ("OURS; a=1", "a=1"),
     ('a="x; y"; A=1; a=2; ; =3; OURS=x', 'a="x; y"; A=1; a=2; ; =3'),
     ("OURSx=1; xOURS=2; a=OURS=3", "OURSx=1; xOURS=2; a=OURS=3"),
     ("a=1, OURS=x, b=2", "a=1, b=2"),  # of several headers
@@ -131,11 +130,7 @@ def test_api_needs_a_key(stranger, key, code):
 
 
 # All that viewers may do with a content that they may see.
-OPEN = {
-    ("GET", "/v1/content/<content>"),
-    ("GET", "/v1/content/<content>/vanity"),
-    ("GET", "/applications/<number>"),
-}
+OPEN = ["/v1/content/<content>", "/v1/content/<content>/vanity", "/applications/<number>"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +147,7 @@ def test_viewer_may_use_open_operations_only(api, viewer, content, method, rule)
     assert refused.json()["error"] == "josé may not see this content of admin."
     api.patch(url, json={"access_type": "logged_in"})
     answer = viewer.request(method, path, json={})
-    if (method, rule) in OPEN:
+    if method == "GET" and rule in OPEN:
         assert answer.status_code == 200, answer.text
     else:
         assert problem(answer) == (403, 22)

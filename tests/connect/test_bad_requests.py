@@ -30,9 +30,9 @@ READ_BODIES = ["POST content", VARIABLES, PERMISSIONS, "PUT content/GUID/vanity"
 READ_BODIES += ["POST content/GUID/deploy"]
 
 
-def send(api, echo, operation, body=None, **options):
+def send(api, echo, operation, body):
     method, path = operation.replace("GUID", echo["guid"]).split()
-    return api.request(method, path, content=body, **options)
+    return api.request(method, path, content=body)
 
 
 CASES = [(body, "PATCH content/GUID") for body in NO_JSON.values()]
@@ -130,7 +130,7 @@ def test_some_operations_need_no_key(stranger):
     assert stranger.get("/__ping__").status_code == 200  # posit-dev/with-connect
 
 
-@pytest.mark.parametrize("path", ["/connect/apps/%ff%00/logs", "/%00", "/\u00e9", "/" + "a" * 9999])
+@pytest.mark.parametrize("path", ["/connect/apps/%ff%00/logs", "/\u00e9", "/" + "a" * 9999])
 def test_page_that_is_not_there_is_one_line(stranger, path):
     response = stranger.get(path)
     assert response.status_code == 404
