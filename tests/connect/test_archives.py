@@ -75,26 +75,25 @@ def requirements_in(name):
     return make_bundle({"data/a.txt": ""}, python=python)
 
 
-NO_FILE = "requirements file (package_file), which is not a file in the bundle"
 BAD_MANIFESTS = {
     "none": (make_archive({}), "The bundle has no manifest.json."),
     "below": (
         make_archive({"my-api/manifest.json": "{}", "my-api/app.py": ""}),
         "no manifest.json at its top, only 'my-api/manifest.json': archive what is in the directory",
     ),
-    "no JSON": (make_archive({"manifest.json": "{"}), "cannot be read: Expecting"),
+    "no JSON": (make_archive({"manifest.json": "{"}), "cannot be used: Expecting"),
     "too large": (make_bundle(more=" " * 2**24), "has more than 16,777,216 bytes"),
     "list": (make_archive({"manifest.json": "[]"}), "no text metadata.appmode"),
     "NUL": (make_bundle(entrypoint="a\0"), "no text metadata.entrypoint"),
     "long": (make_bundle(entrypoint="a" * 1001), "no text metadata.entrypoint"),
-    "version": (make_bundle(python=PYTHON | {"version": "new"}), "'new' is not a version"),
-    "package_file directory": (requirements_in("data"), f"'data' as {NO_FILE}"),
-    "package_file absolute": (requirements_in("/etc/passwd"), f"'/etc/passwd' as {NO_FILE}"),
+    "version": (make_bundle(python=PYTHON | {"version": "new"}), "Invalid version: 'new'"),
+    "package_file directory": (requirements_in("data"), "'data' is not a file in the bundle"),
+    "package_file absolute": (requirements_in("/etc/passwd"), "'/etc/passwd' is not a file in the"),
     "package_file list": (requirements_in(["a"]), "no text python.package_manager.package_file"),
     # posit-dev/publisher#2628
     "3.11": (
         make_bundle(environment={"python": {"requires": "3.11"}}),
-        "'3.11' is not a Python constraint: each part has an operator and a version",
+        "Invalid specifier: '3.11'; a Python constraint has an operator and a version",
     ),
 }
 

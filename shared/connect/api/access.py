@@ -25,17 +25,18 @@ def check_key() -> None:
 
 
 def find_content() -> None:
-    """Give views the content, the bundle and the job of their URL, if the user may have them."""
-    found = request.view_args
-    if not found or "content" not in found:
+    """Give views what their URL names, if the user may use the operation on the content."""
+    found = request.view_args or {}
+    if "content" not in found:
         return
     content = found["content"] = store.get(found["content"])
     check_access(content)
     if "bundle" in found:
         found["bundle"] = content.bundle(found["bundle"])
-    if "job" in found:
-        jobs = {job.key: job for job in list(content.jobs)}
-        found["job"] = jobs.get(found["job"]) or abort(404, "There is no such job.")
+    jobs = {job.key: job for job in list(content.jobs)}
+    for name, those in (("job", jobs), ("permission", content.permissions)):
+        if name in found:
+            found[name] = those.get(found[name]) or abort(404, f"There is no such {name}.")
 
 
 def check_access(content: Content) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from flask import Blueprint, abort
+from flask import Blueprint
 
 from ..current import users
 from ..errors import ConnectError, Problem
@@ -10,7 +10,6 @@ from ..store import Content, Permission
 from ..users import User
 from .reading import json_fields
 
-FIELDS = {"principal_guid": str, "principal_type": str, "role": str, "send_email": bool}
 numbers = map(str, itertools.count(1))
 
 blueprint = Blueprint("permissions", __name__)
@@ -29,7 +28,7 @@ def permission_record(content: Content, permission: Permission) -> dict:
 
 def permission_in_body(content: Content) -> Permission:
     """The permission in the request's body, with the id of an earlier one; raises ConnectError."""
-    body = json_fields(**FIELDS)
+    body = json_fields(principal_guid=str, principal_type=str, role=str, send_email=bool)
     role, kind = body["role"], body["principal_type"]
     if role not in ("viewer", "owner"):
         raise ConnectError(Problem.BAD_ROLE, "role is not viewer or owner.")
@@ -47,10 +46,6 @@ def permission_in_body(content: Content) -> Permission:
     return Permission(next(same, None) or next(numbers), found, role)
 
 
-def find(content: Content, id: str) -> Permission:
-    return content.permissions.get(id) or abort(404, "There is no such permission.")
-
-
 @blueprint.get("/v1/content/<content>/permissions")
 def list_permissions(content):
     return [permission_record(content, each) for each in list(content.permissions.values())]
@@ -65,20 +60,19 @@ def add_permission(content):
     return permission_record(content, permission)
 
 
-@blueprint.get("/v1/content/<content>/permissions/<id>")
-def get_permission(content, id):
-    return permission_record(content, find(content, id))
+@blueprint.get("/v1/content/<content>/permissions/<permission>")
+def get_permission(content, permission):
+    return permission_record(content, permission)
 
 
-@blueprint.put("/v1/content/<content>/permissions/<id>")
-def change_permission(content, id):
-    if permission_in_body(content).id != find(content, id).id:
+@blueprint.put("/v1/content/<content>/permissions/<permission>")
+def change_permission(content, permission):
+    if permission_in_body(content).id != permission.id:
         raise ConnectError(Problem.BAD_PARAMETER, "This permission is of another user or group.")
     return add_permission(content)
 
 
-@blueprint.delete("/v1/content/<content>/permissions/<id>")
-def delete_permission(content, id):
-    with content.lock:
-        content.permissions.pop(find(content, id).id)
+@blueprint.delete("/v1/content/<content>/permissions/<permission>")
+def delete_permission(content, permission):
+    content.permissions.pop(permission.id, None)
     return "", 204
