@@ -15,7 +15,6 @@ import pytest
 
 from shared.connect import store
 from shared.connect.api import jobs, vanities
-from shared.connect.api.content import SETTINGS
 from shared.connect.jobs import BUILD, Job
 from tests.connect.support import (
     ask_echo,
@@ -80,8 +79,8 @@ def test_content_is_changed_by_what_is_given_alone(api, content, url):
 
 def test_settings_are_kept_and_given_back(api):
     """As Posit Publisher sends them, for those who set them in its configuration."""
-    values = {int: 3, float: 0.5, bool: True, str: "example/image:1"}
-    settings = {name: values[kind] for name, kind in SETTINGS.items()}
+    settings = {"min_processes": 3, "load_factor": 0.5, "default_image_name": "example/image:1"}
+    settings |= {"notify_on_share": True, "default_py_environment_management": True}
     created = api.post("content", json=settings).json()
     url = f"content/{created['guid']}"
     assert created | settings == created == api.get(url).json()

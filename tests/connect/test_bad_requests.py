@@ -67,7 +67,6 @@ REFUSED = [
     (PERMISSIONS, PERMISSION | {"principal_type": "group"}, 400, 262, "There is no group"),
     (PERMISSIONS, PERMISSION, 400, 34, "admin owns this content"),
     ("GET content/GUID/permissions/1", None, 404, 4, "no such permission"),
-    ("DELETE content/GUID/permissions/1", None, 404, 4, "no such permission"),
     ("POST content/GUID/bundles?url=http://a/", None, 501, 1, "a bundle from a URL"),
     ("GET content/GUID/bundles?asc_order=nonsense", None, 501, 1, "asc_order"),
     ("GET users?user_role=publisher", None, 501, 1, "user_role"),

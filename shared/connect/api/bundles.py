@@ -11,7 +11,7 @@ from ..current import store
 from ..errors import ConnectError, Problem, not_implemented
 from ..jobs import timestamp
 from ..store import Content
-from .reading import json_fields, page_of, parse_json
+from .reading import fields_of, json_body, page_of, parse_json
 
 # What nobody can set here, and is null.
 UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
@@ -89,7 +89,7 @@ def download(content, bundle):
 
 @blueprint.post("/v1/content/<content>/build")
 def build(content):
-    body = json_fields(bundle_id=str, activate=bool)
+    body = fields_of(json_body(dict), bundle_id=str, activate=bool)
     bundle = content.bundle(body["bundle_id"]) if body["bundle_id"] else content.newest
     if bundle is None:
         raise ConnectError(Problem.NO_BUNDLE, "Nothing has been uploaded yet.")

@@ -24,22 +24,15 @@ TEXTS = {
 # An empty name or access type leaves the choice to the server, and only a title can be taken away.
 EMPTY = [("title", None), ("title", ""), ("description", "")]
 # Kept and given back, without an effect here; null is the server's default.
-SETTINGS: dict[str, type] = {
-    name: kind
-    for kind, names in {
-        int: """
-            connection_timeout read_timeout init_timeout idle_timeout min_processes max_processes
-            max_conns_per_process memory_request memory_limit amd_gpu_limit nvidia_gpu_limit
-        """,
-        float: "load_factor cpu_request cpu_limit",
-        bool: """
-            default_r_environment_management default_py_environment_management
-            metrics_collection_enabled notify_on_share
-        """,
-        str: "default_image_name",
-    }.items()
-    for name in names.split()
-}
+NUMBERS = """
+    connection_timeout read_timeout init_timeout idle_timeout min_processes max_processes
+    max_conns_per_process memory_request memory_limit amd_gpu_limit nvidia_gpu_limit
+"""
+SETTINGS: dict[str, type] = dict.fromkeys(NUMBERS.split(), int)
+SETTINGS |= dict.fromkeys(["load_factor", "cpu_request", "cpu_limit"], float)
+SETTINGS |= dict.fromkeys(["metrics_collection_enabled", "notify_on_share"], bool)
+SETTINGS |= {f"default_{name}_environment_management": bool for name in ("r", "py")}
+SETTINGS |= {"default_image_name": str}
 # What only a Connect lets clients set, by the API reference.
 FIXED: dict[str, type] = dict.fromkeys(["locked", "run_as_current_user", "otel_enabled"], bool)
 FIXED |= dict.fromkeys(["owner_guid", "locked_message", "run_as", "service_account_name"], str)
@@ -97,11 +90,10 @@ def content_record(content: Content) -> dict:
 def changes() -> tuple[dict[str, str | None], dict]:
     """The texts and the settings in the request's body; raises HTTPException."""
     sent = json_body(dict)
-    body = fields_of(sent, dict.fromkeys(TEXTS, str) | SETTINGS | FIXED)
-    # What is as it is, such as null or the owner, changes nothing.
-    same = CONTENT | {"owner_guid": users.admin.guid}
+    body = fields_of(sent, **dict.fromkeys(TEXTS, str), **SETTINGS, **FIXED)
+    # What is as it is may be said: all are empty, but for the owner.
     for name in FIXED:
-        if body[name] not in (None, "", same[name]):
+        if body[name] not in (None, "", False, users.admin.guid):
             not_implemented(name)
     texts = {
         name: value
@@ -173,7 +165,7 @@ def list_variables(content):
 def set_variables(content):
     values: dict[str, str | None] = {}
     for item in json_body(list):
-        variable = fields_of(item, {"name": str, "value": str})
+        variable = fields_of(item, name=str, value=str)
         name, value = variable["name"], variable["value"]
         if not name:
             raise ConnectError(Problem.EMPTY_VARIABLE_NAME, "A variable has no name.")

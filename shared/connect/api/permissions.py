@@ -8,7 +8,7 @@ from ..current import users
 from ..errors import ConnectError, Problem
 from ..store import Content, Permission
 from ..users import User
-from .reading import json_fields
+from .reading import fields_of, json_body
 
 numbers = map(str, itertools.count(1))
 
@@ -28,7 +28,8 @@ def permission_record(content: Content, permission: Permission) -> dict:
 
 def permission_in_body(content: Content) -> Permission:
     """The permission in the request's body, with the id of an earlier one; raises ConnectError."""
-    body = json_fields(principal_guid=str, principal_type=str, role=str, send_email=bool)
+    fields = dict.fromkeys(["principal_guid", "principal_type", "role"], str)
+    body = fields_of(json_body(dict), **fields, send_email=bool)
     role, kind = body["role"], body["principal_type"]
     if role not in ("viewer", "owner"):
         raise ConnectError(Problem.BAD_ROLE, "role is not viewer or owner.")

@@ -19,17 +19,11 @@ def json_body(kind: type[T]) -> T:
     return parse_json(request.get_data(), kind, "The body")
 
 
-def json_fields(**fields: type) -> dict[str, Any]:
-    """The fields of the request's JSON object; raises HTTPException, see `fields_of`."""
-    return fields_of(json_body(dict), fields)
-
-
-def fields_of(value: object, fields: dict[str, type]) -> dict[str, Any]:
+def fields_of(value: object, /, **fields: type) -> dict[str, Any]:
     """Return a JSON object with fields of these kinds, None for those that are not there.
 
-    fields: names, and str, bool, int, or float for a number, which may be whole. Raises
-    ConnectError for another field, as Connect does (posit-dev/publisher#1061), and for a value of
-    another kind.
+    fields: str, bool, int, or float for a number, which may be whole, by name. Raises ConnectError
+    for another field, as Connect does (posit-dev/publisher#1061), and for a value of another kind.
     """
     if not isinstance(value, dict):
         raise ConnectError(Problem.BAD_BODY, "A part of the body is not a JSON object.")

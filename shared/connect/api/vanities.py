@@ -8,7 +8,7 @@ from ..current import store, users
 from ..errors import ConnectError, Problem, quoted
 from ..jobs import now, timestamp
 from ..store import Content, below
-from .reading import json_fields
+from .reading import fields_of, json_body
 
 PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 # From Connect's API reference, but for the last, which are pages of the local Connect only.
@@ -45,7 +45,7 @@ def get_vanity(content):
 
 @blueprint.put("/v1/content/<content>/vanity")
 def set_vanity(content):
-    body = json_fields(path=str, force=bool)
+    body = fields_of(json_body(dict), path=str, force=bool)
     path, force = "/" + (body["path"] or "").strip("/"), body["force"]
     if FORBIDDEN.match(path):
         message = f"The vanity path {quoted(path)} is reserved for the server."
