@@ -44,14 +44,13 @@ def bundle_with(name, type=tarfile.REGTYPE, linkname=""):
     return make_bundle(members=[member])
 
 
-LINK = "is a link: replace it with the file itself"
+LINK = "'a/b' is a link: replace it with the file itself"
 BREAKS_OFF = "The bundle cannot be unpacked: it breaks off."
 BAD = {
-    "traversal": (bundle_with("../evil.py"), "'../evil.py' leads out of it"),
+    "traversal": (bundle_with("../a\nb"), r"'../a\nb' leads out of it"),
     "absolute": (bundle_with("/tmp/evil.py"), "'/tmp/evil.py' leads out of it"),
-    "line end": (bundle_with("../a\nb"), r"'../a\nb' leads out of it"),
-    "link": (bundle_with("a/b", tarfile.SYMTYPE, "/etc"), f"'a/b' {LINK}"),
-    "hard link": (bundle_with("a/b", tarfile.LNKTYPE, "app.py"), f"'a/b' {LINK}"),
+    "link": (bundle_with("a/b", tarfile.SYMTYPE, "/etc"), LINK),
+    "hard link": (bundle_with("a/b", tarfile.LNKTYPE, "app.py"), LINK),
     "fifo": (bundle_with("f", tarfile.FIFOTYPE), "'f' is neither a file nor a directory"),
     "file as directory": (bundle_with("app.py/b"), "'app.py/b': File exists"),
     "long name": (bundle_with("n" * 300), "File name too long"),
@@ -63,9 +62,6 @@ BAD = {
     "two tars": (WHOLE + WHOLE, "something follows its end"),
     "long padding": (gzip.compress(TAR + b"\0" * 2**21), "something follows its end"),
 }
-
-
-FLASK = {"appmode": "python-api", "entrypoint": "app"}
 PYTHON = {"version": "3.11.0", "package_manager": {"package_file": "requirements.txt"}}
 
 
@@ -120,7 +116,7 @@ def test_bad_manifest_is_refused_in_one_line(tmp_path, bundle, message):
 
 
 def test_content_of_another_kind_is_not_implemented(tmp_path):
-    bundle = make_bundle(metadata=FLASK | {"appmode": "static"})
+    bundle = make_bundle(metadata={"appmode": "static"})
     with pytest.raises(HTTPException, match="^501 .*bundle of 'static'"):
         archives.unpack(io.BytesIO(bundle), tmp_path / "files")
 
