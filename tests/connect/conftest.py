@@ -1,7 +1,5 @@
 """The fixtures of the tests of the local Connect."""
 
-import re
-
 import httpx
 import pytest
 
@@ -9,13 +7,7 @@ from shared.connect.server import LocalConnect
 from shared.harness.client import private_client
 from shared.harness.loopback import CONTEXT
 from shared.harness.servers import kept_environments
-from tests.connect.support import (
-    cleaning_up,
-    deploy_bundle,
-    key_client,
-    make_bundle,
-    unique,
-)
+from tests.connect.support import deploy_bundle, key_client, make_bundle
 
 USERS = [("josé", ["équipe", "lecteurs"]), ("ada", [])]
 
@@ -39,15 +31,15 @@ def rsconnect(server, api):
     with private_client() as client:
         client.run("add", "-n", "local", "-s", server.url, "-k", server.api_key)
         yield client
-    for content in api.get("content").json():
-        api.delete(f"content/{content['guid']}")
 
 
 @pytest.fixture(scope="module")
 def api(server):
-    """An HTTP client of the API, with the key of `admin`; what it creates is deleted."""
-    with cleaning_up(key_client(server, "admin", "/__api__/v1/")) as api:
+    """An HTTP client of the API, with the key of `admin`; at the end, all content is deleted."""
+    with key_client(server, "admin", "/__api__/v1/") as api:
         yield api
+        for content in api.get("content").json():
+            api.delete(f"content/{content['guid']}")
 
 
 @pytest.fixture
@@ -72,10 +64,9 @@ def stranger(server):
 
 
 @pytest.fixture
-def content(api, request):
+def content(api):
     """A new content item."""
-    name = re.sub(r"[^\w.-]", "-", request.node.name, flags=re.ASCII)[:50]
-    content = api.post("content", json={"name": unique(name)}).json()
+    content = api.post("content", json={}).json()
     yield content
     api.delete(f"content/{content['guid']}")
 
@@ -97,10 +88,9 @@ def public_echo(api, own_echo):
 @pytest.fixture(scope="module")
 def echo(api):
     """A content item with the echo app, which the tests only ask."""
-    content = api.post("content", json={"name": unique("echo")}).json()
+    content = api.post("content", json={}).json()
     deploy_bundle(api, content, make_bundle())
-    yield content
-    api.delete(f"content/{content['guid']}")
+    return content
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,6 +1,5 @@
 """Bundles, deployments and requests of the tests of the local Connect."""
 
-import contextlib
 import io
 import json
 import re
@@ -22,23 +21,6 @@ def key_client(server, name, path="/"):
     key = server.api_key if name == "admin" else server.users.by_name[name].key
     headers = {"Authorization": f"Key {key}"}
     return httpx.Client(base_url=server.url + path, headers=headers, timeout=60, verify=CONTEXT)
-
-
-@contextlib.contextmanager
-def cleaning_up(client):
-    """Give an HTTP client, and delete at the end what content it has created."""
-    created = []
-
-    def note(response):
-        if response.request.method == "POST" and response.url.path.endswith("/v1/content"):
-            guid = json.loads(response.read()).get("guid")
-            created.extend([f"{response.url}/{guid}"] if guid else [])
-
-    client.event_hooks = {"response": [note]}
-    with client:
-        yield client
-        for url in created:
-            client.delete(url)
 
 
 def echo_source(version):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.connect.support import ask_echo, cleaning_up, echo_source, key_client, make_bundle
+from tests.connect.support import ask_echo, echo_source, key_client, make_bundle
 
 # What it asks before it deploys a Flask API, all at once.
 SETTINGS = (
@@ -28,7 +28,7 @@ SETTINGS = (
 @pytest.fixture
 def extension(server):
     """The HTTP client of Posit Publisher, with a key."""
-    with cleaning_up(key_client(server, "admin", "/__api__/")) as extension:
+    with key_client(server, "admin", "/__api__/") as extension:
         yield extension
 
 
