@@ -16,8 +16,8 @@ WHOLE = make_bundle()
 FORM = {"files": {"archive": ("bundle.tar.gz", WHOLE)}}
 
 
-@pytest.fixture
-def unchanged(server, echo):
+@pytest.fixture(autouse=True)
+def unchanged_files(server, echo):
     """At the end, the server has the files that it had at the start."""
     before = set(server.directory.rglob("*"))
     yield
@@ -25,7 +25,6 @@ def unchanged(server, echo):
     assert not changed, f"it left or removed {', '.join(changed)}"
 
 
-@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -46,7 +45,6 @@ def test_bad_upload_is_refused(api, echo, options, code, message):
     assert response.json()["error"].startswith(message)
 
 
-@pytest.mark.usefixtures("unchanged")
 def test_bundle_over_the_limit_is_refused(api, echo, monkeypatch):
     assert bundles.MAX_SIZE == 1024**3  # README.md
     monkeypatch.setattr(uploads, "MAX_SIZE", 1024)
@@ -55,7 +53,6 @@ def test_bundle_over_the_limit_is_refused(api, echo, monkeypatch):
     assert "larger than 9.53674e-07 GiB (1,024 bytes)" in response.json()["error"]
 
 
-@pytest.mark.usefixtures("unchanged")
 def test_full_disk_is_told_and_gives_its_space_back(api, echo, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "/a/path")
@@ -66,7 +63,6 @@ def test_full_disk_is_told_and_gives_its_space_back(api, echo, monkeypatch):
     assert response.json()["error"] == StorageFull.description
 
 
-@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     "headers", ["Transfer-Encoding: chunked\r\n\r\n1000", "Content-Length: 999\r\n"]
 )
