@@ -275,17 +275,6 @@ def test_terminal_changes_nothing_of_a_build(build, pip, monkeypatch):
     assert "no compiler: ('utf-8', os.terminal_size(columns=80, lines=24)" in messages[0]
 
 
-def test_no_python_is_downloaded(build, tmp_path, monkeypatch):
-    monkeypatch.delenv("UV_PYTHON_DOWNLOADS", raising=False)
-    monkeypatch.setattr(Environments, "_found", {})
-    script = "#!/bin/sh\necho error: downloads: $UV_PYTHON_DOWNLOADS\nexit 1\n"
-    (tmp_path / "uv").write_text(script, encoding="utf-8")
-    (tmp_path / "uv").chmod(0o700)
-    monkeypatch.setattr(environments, "UV", str(tmp_path / "uv"))
-    with pytest.raises(BuildError, match="^downloads: never$"):
-        build("a")
-
-
 VERSIONS = ["3.14.0", "3.13.3", "3.13.1", "3.11.9", "3.11.4", "3.8.18"]
 CHOICES = [
     # posit-dev/rsconnect-python#678

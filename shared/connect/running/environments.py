@@ -212,7 +212,6 @@ class Environments:
             "UV_NO_SOURCES": "1",  # pip does not read them either
             **self._settings,
             **kept,
-            "UV_PYTHON_DOWNLOADS": "never",
             **variables,
         }
         ours = re.compile(
