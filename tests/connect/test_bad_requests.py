@@ -124,6 +124,7 @@ def test_some_operations_need_no_key(stranger):
     """posit-dev/connectapi, tests/integrated; posit-dev/with-connect."""
     assert stranger.get("/__api__/server_settings").status_code == 200
     assert problem(stranger.get("/__api__/v1/nothing")) == (404, 2)
+    assert problem(stranger.get("/__api__/v1/tags")) == (401, 24)
     # rsconnect bootstrap
     assert problem(stranger.post("/__api__/v1/experimental/bootstrap")) == (501, 1)
     assert stranger.get("/__ping__").status_code == 200  # posit-dev/with-connect

@@ -11,7 +11,7 @@ from flask import Blueprint, request
 
 from ..errors import ConnectError, Problem, not_implemented, quoted
 from . import bundles, content, jobs, permissions, settings, users, vanities
-from .access import check_key, find_content
+from .access import check_key, find_content, need_key
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # What else Connect has: the reference's, and what older clients ask, without a version.
@@ -35,4 +35,6 @@ def others(path):
     if not CONNECTS.match(path):
         message = f"There is no operation {request.method} {quoted(request.path)}."
         raise ConnectError(Problem.NO_OPERATION, message)
+    if path != "v1/experimental/bootstrap":  # the client sends a token of its own
+        need_key()
     not_implemented(f"{request.method} {quoted(request.path)}")

@@ -20,7 +20,13 @@ def check_key() -> None:
     A wrong key is refused even where none is needed (posit-dev/connectapi, tests/integrated).
     """
     g.user = users.authorized(request.headers)
-    if g.user is None and request.endpoint not in WITHOUT_KEY:
+    if request.endpoint not in WITHOUT_KEY:
+        need_key()
+
+
+def need_key() -> None:
+    """Raise ConnectError without an API key."""
+    if g.user is None:
         raise ConnectError(Problem.SIGN_IN_FIRST, "This needs an API key.")
 
 
