@@ -87,7 +87,7 @@ def logs(guid):
     jobs = last_lines(content.jobs)
     if "text/html" in request.headers.get("Accept", ""):
         title = content.title or content.name
-        page = render_template("log.html", title=title, guid=guid, jobs=jobs, url=store.url)
+        page = render_template("log.html", title=title, guid=guid, jobs=jobs)
         return page, HEADERS
     text = []
     for heading, lines in jobs:

@@ -54,12 +54,6 @@ def test_card_says_who_may_see_it(server, api, own_echo, card):
     assert "<dd>admin, josé, group lecteurs</dd>" in card()
 
 
-def test_card_says_what_failed(stranger, api, content):
-    bundle = make_bundle({"requirements.txt": "no-such-package-0q"})
-    _, task = deploy_bundle(api, content, bundle)
-    assert html.escape(task["error"]) in stranger.get("/").text
-
-
 def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     write_app(rsconnect.root / "my-api")
     shown = html.unescape(re.search("<pre>(.*?)</pre>", stranger.get("/").text, re.DOTALL)[1])
@@ -85,12 +79,6 @@ def test_what_an_app_prints_runs_nowhere(api, owner, stranger, content):
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "&lt;script&gt;" in page.text and "<script>" not in page.text
-
-
-def test_dashboard_names_the_log_to_programs(server, stranger, content):
-    """The client prints an address with a fragment, which a program does not send."""
-    page = stranger.get(f"{content['dashboard_url']}/logs").text
-    assert f"{server.url}/connect/apps/GUID/logs" in page.partition("<html")[0]
 
 
 def test_index_runs_and_loads_nothing_and_is_in_no_frame(stranger):

@@ -44,23 +44,9 @@ def thread(environ, start_response):
     return [f"{same} {local.greeting} {interrupted}".encode()]
 
 
-def written(environ, start_response):
-    write = start_response("200 OK", PLAIN)
-    write(b"written, ")
-    return [b"returned"]
-
-
 def file(environ, start_response):
     start_response("200 OK", PLAIN)
     return environ["wsgi.file_wrapper"](io.BytesIO(b"of a file"))
-
-
-def generator(environ, start_response):
-    yield b""
-    start_response("200 OK", PLAIN)
-    yield b"one, "
-    yield b""
-    yield b"two"
 
 
 def endless():
@@ -100,10 +86,6 @@ def raises_later(environ, start_response):
 # What ends the process.
 
 
-def exits(environ, start_response):
-    sys.exit("no database")
-
-
 def exception(environ, start_response):
     raise type("Stop", (BaseException,), {})("no greeting")
 
@@ -114,6 +96,6 @@ def exits_later(environ, start_response):
     sys.exit("no more greetings")
 
 
-def exits_with_threads(environ, start_response):
+def exits(environ, start_response):
     threading.Thread(target=time.sleep, args=[600]).start()
-    sys.exit(6)
+    sys.exit("no database")
