@@ -1,4 +1,4 @@
-"""Asks what a `curl` command of a page asks, with httpx: not every machine has curl."""
+"""Sends the request of a `curl` command of a page, with httpx: not every machine has curl."""
 
 import argparse
 import shlex
@@ -8,30 +8,16 @@ import httpx
 
 from shared.harness.loopback import CONTEXT
 
-
-class CurlError(Exception):
-    """What a command has that this does not read, or why there is no answer; one line."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises CurlError in place of ending the program."""
-
-    def error(self, message: str) -> None:
-        raise CurlError(
-            f"{message}. shared/harness/curl.py reads the options of the pages' commands."
-        )
-
-
 # The options that the pages use, as `man curl` has them.
-PARSER = Parser(prog="curl", add_help=False, allow_abbrev=False)
+PARSER = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+PARSER.add_argument("program", choices=["curl"])
 PARSER.add_argument("url")
 PARSER.add_argument("-X", "--request")
 PARSER.add_argument("-H", "--header", action="append", default=[])
-PARSER.add_argument("-d", "--data", action="append", default=[])
-PARSER.add_argument("--data-binary")
-PARSER.add_argument("--json")
-PARSER.add_argument("-F", "--form", action="append", default=[])
-PARSER.add_argument("-b", "--cookie")
+PARSER.add_argument("-d", "--data", "--data-binary", action="append", default=[])
+PARSER.add_argument("--json", action="append", default=[])
+PARSER.add_argument("-F", "--form", action="append", default=[])  # files only
+PARSER.add_argument("-b", "--cookie", action="append", default=[])
 PARSER.add_argument("-i", "--include", action="store_true")
 
 
@@ -39,38 +25,30 @@ def curl(command: str, directory: Path, **options: object) -> str:
     """Return what a `curl` command prints, as text.
 
     directory: where it reads files. options: those of httpx.Client. Follows no redirect, as curl.
-    Raises CurlError.
+    Raises httpx.HTTPError without an answer, and SystemExit for another program or option.
     """
-    program, *words = shlex.split(command)
-    if program != "curl":
-        raise CurlError(f"{command} is no curl command.")
-    arguments = PARSER.parse_args(words)
-    headers, body = {"Accept": "*/*"}, {}
-    parts = [arguments.json, arguments.data_binary, *arguments.data]
-    if parts := [part for part in parts if part is not None]:
-        read = [(directory / p[1:]).read_bytes() if p[:1] == "@" else p.encode() for p in parts]
-        body["content"] = b"&".join(read)
+    arguments = PARSER.parse_args(shlex.split(command))
+    data, json = arguments.data, arguments.json
+    headers = httpx.Headers({"Accept": "*/*"})
+    if data:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-    if arguments.json is not None:
-        headers |= {"Content-Type": "application/json", "Accept": "application/json"}
-    if arguments.form:
-        fields = dict(part.split("=", 1) for part in arguments.form)
-        names = [name for name, value in fields.items() if value[:1] == "@"]
-        paths = {name: directory / fields.pop(name)[1:] for name in names}
-        files = {name: (path.name, path.read_bytes()) for name, path in paths.items()}
-        body = {"data": fields, "files": files}
-    if arguments.cookie:
-        headers["Cookie"] = arguments.cookie
-    for header in arguments.header:
+    if json:
+        headers["Content-Type"] = headers["Accept"] = "application/json"
+    for header in [*map("Cookie:{}".format, arguments.cookie), *arguments.header]:
         name, _, value = header.partition(":")
-        headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
-        headers[name] = value.strip().encode()
-    method = arguments.request or ("POST" if body else "GET")
-    try:
-        with httpx.Client(**{"timeout": 60, "verify": CONTEXT, **options}) as client:
-            answer = client.request(method, arguments.url, headers=headers, **body)
-    except httpx.HTTPError as error:
-        raise CurlError(f"{command}: {error}") from None
+        headers[name] = value.strip()
+    parts = [
+        (directory / part[1:]).read_bytes() if part.startswith("@") else part.encode()
+        for part in [*data, *json]
+    ]
+    files = {}
+    for part in arguments.form:
+        name, file = part.split("=@")
+        files[name] = (file, (directory / file).read_bytes())
+    method = arguments.request or ("POST" if parts or files else "GET")
+    body = {"content": b"&".join(parts)} if parts else {"files": files}
+    with httpx.Client(**{"timeout": 60, "verify": CONTEXT, **options}) as client:
+        answer = client.request(method, arguments.url, headers=headers, **body)
     if not arguments.include:
         return answer.text
     lines = [f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.catalogue import EXAMPLES, ROOT, Example
-from shared.harness.curl import CurlError, curl
+from shared.harness.curl import curl
 
 SHARED = ROOT / "RECIPES.md"
 CHAPTERS = ("Call", "Make it yours")  # of an example's README; all of RECIPES.md
@@ -55,10 +55,7 @@ class Recipe:
         """Run the commands with the copy at `url`; raises RecipeError at the first other answer."""
         for command, answer in self.requests:
             own = GREETINGS.sub(self._own_url, command) if self.page == SHARED else command
-            try:
-                answered = curl(own.replace("http://127.0.0.1:5000", url), copy)
-            except (CurlError, OSError) as error:
-                raise RecipeError(f"{self.title}: {error}") from None
+            answered = curl(own.replace("http://127.0.0.1:5000", url), copy)
             if not agree(answer, answered):
                 raise RecipeError(f"{self.title}: {own}\nanswers {answered!r}\nnot     {answer!r}")
 
