@@ -19,8 +19,7 @@ BLOCK = re.compile(r"^([^\n]*)\n+```(python|console|csv)\n(.*?)^```$", re.MULTIL
 NAMES = re.compile(
     r"In (?!place of)(all but )?(.+?)(?:, (?=at the end of|before|in place of|as )|:$)"
 )
-PLACES = "at the end of|before|in place of the docstring of|in place of|as"
-PLACE = re.compile(rf"(?i:({PLACES})) `(.+)`:$")
+PLACE = re.compile(r"(?i:(at the end of|before|in place of|as)) `(.+)`:$")
 AFTER = re.compile(r"^After \[(.+?)\]\(", re.MULTILINE)
 NEEDS = re.compile(r"[Ii]t needs `(.+?)`")
 VARIABLE = re.compile(r"-E (\w+)=([\w/.-]*\w)")
@@ -30,7 +29,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class RecipeError(Exception):
-    """What is wrong with a recipe; the first line names it."""
+    """What is wrong with a recipe."""
 
 
 @dataclass(frozen=True)
@@ -78,31 +77,22 @@ def apply(recipes: Iterable[Recipe], copy: Path) -> dict[str, str]:
                 (copy / where).write_text(code, encoding="utf-8")
                 continue
             text = (copy / "app.py").read_text(encoding="utf-8")
-            try:
-                edited = edit(text, how, where, code)
-            except ValueError as error:
-                raise RecipeError(f"{step.title}: {error}") from None
-            (copy / "app.py").write_text(edited, encoding="utf-8")
+            (copy / "app.py").write_text(edit(text, how, where, code), encoding="utf-8")
     return variables
 
 
 def edit(text: str, how: str, where: str, code: str) -> str:
-    """Return the text of app.py with code added; raises ValueError without the place for it."""
+    """Return the text of app.py with code added; raises RecipeError without the place for it."""
     if how in ("at the end of", "before"):
         text, code = with_imports(text, code)
     if where == "app.py":
         return f"{text}\n\n{code}"
     if text.count(where) != 1:
-        raise ValueError(f"app.py does not have {where!r} once.")
+        raise RecipeError(f"app.py does not have {where!r} once.")
     start = text.index(where)
     end = start + len(where)
     if how == "before":
         return f"{text[:start]}{code}\n{text[start:]}"
-    if how == "in place of the docstring of":
-        docstring = re.compile(r'\n *""".*?"""\n', re.DOTALL).match(text, end)
-        if not docstring:
-            raise ValueError(f"{where!r} has no docstring.")
-        return f"{text[: end + 1]}{code}{text[docstring.end() :]}"
     if how == "in place of" and code.count("\n") > 1:
         first, last = text.rindex("\n", 0, start), text.index("\n", end)
         return f"{text[: first + 1]}{code}{text[last + 1 :]}"
