@@ -259,14 +259,6 @@ app.request_class = OwnRequest
     assert client.get("/", headers=accept).headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.of("restx", "flasgger")
-def test_console_describes_the_language_and_flasgger_fills_it_in(example, edited):
-    item = edited("").get(example.spec_url).json["paths"][example.item_url]
-    (lang,) = item.get("parameters", []) + item["get"].get("parameters", [])
-    assert "language" in lang["description"]
-    assert lang.get("default") == {"flasgger": "en"}.get(example.id)
-
-
 @pytest.mark.of("credentials")
 @pytest.mark.parametrize(
     ("cause", "message"),
