@@ -103,7 +103,7 @@ def deep(pytestconfig):
 @pytest.fixture(scope="session")
 def tox():
     """The settings of each environment as tox reads them."""
-    keys = ["env_list", "labels", "base_python", "commands", "deps", "pass_env"]
+    keys = ["env_list", "labels", "commands", "deps", "pass_env"]
     command = [sys.executable, "-m", "tox", "config", "--format", "json", "--core", "-e", "ALL"]
     # An override is for the run outside.
     variables = {name: value for name, value in os.environ.items() if "OVERRIDE" not in name}
