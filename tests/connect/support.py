@@ -45,6 +45,13 @@ def make_bundle(files=None, members=(), entrypoint="app:app", **changes):
     return make_archive({"manifest.json": json.dumps(manifest), **files}, members)
 
 
+def package(prefix, backend):
+    """The files of a package in a bundle, with a build backend of its own."""
+    system = 'requires = [], build-backend = "backend", backend-path = ["."]'
+    project = f"build-system = {{ {system} }}\n"
+    return {f"{prefix}pyproject.toml": project, f"{prefix}backend.py": backend}
+
+
 def make_archive(files, members=()):
     """The bytes of a .tar.gz: files by name, and more members."""
     archive = io.BytesIO()
@@ -58,14 +65,19 @@ def make_archive(files, members=()):
     return archive.getvalue()
 
 
-def deploy_bundle(api, content, bundle, **options):
-    """Upload a bundle and deploy it; return its id, and the last report of the task."""
+def start_deployment(api, content, bundle, **options):
+    """Upload a bundle and start its deployment; return its id, and the id of the task."""
     url = f"content/{content['guid']}"
     uploaded = api.post(f"{url}/bundles", content=bundle)
     assert uploaded.is_success, uploaded.text
     body = {"bundle_id": uploaded.json()["id"], **options}
-    task = api.post(f"{url}/deploy", json=body).json()["task_id"]
-    return uploaded.json()["id"], follow_task(api, task)
+    return uploaded.json()["id"], api.post(f"{url}/deploy", json=body).json()["task_id"]
+
+
+def deploy_bundle(api, content, bundle, **options):
+    """Upload a bundle and deploy it; return its id, and the last report of the task."""
+    uploaded, task = start_deployment(api, content, bundle, **options)
+    return uploaded, follow_task(api, task)
 
 
 def unique(name):

@@ -8,7 +8,13 @@ import pytest
 
 from shared.connect.running import environments
 from shared.connect.server import LocalConnect
-from tests.connect.support import deploy_bundle, key_client, make_bundle
+from tests.connect.support import (
+    deploy_bundle,
+    key_client,
+    make_bundle,
+    package,
+    start_deployment,
+)
 
 
 @pytest.fixture
@@ -29,15 +35,13 @@ def building(index, tmp_path):
         key_client(server, "admin", "/__api__/v1/") as api,
     ):
         content = api.post("content", json={"name": "content"}).json()
-        url = f"content/{content['guid']}"
         bundle = make_bundle({"requirements.txt": "package-0q"})
-        api.post(f"{url}/bundles", content=bundle)
-        task = api.post(f"{url}/deploy", json={}).json()["task_id"]
+        _, task = start_deployment(api, content, bundle)
         connection, _ = index.accept()
         with connection:
             connection.settimeout(60)
             assert connection.recv(4) == b"GET "
-            yield server, api, url, task, connection
+            yield server, api, content, task, connection
 
 
 def end_of(connection):
@@ -52,11 +56,11 @@ def unfinished(tmp_path):
 
 
 def test_deletion_of_content_ends_its_build(building, tmp_path):
-    server, api, url, task, connection = building
+    server, api, record, task, connection = building
     (content,) = server.store.all()
     (job,) = content.jobs
     assert unfinished(tmp_path)
-    api.delete(url)
+    api.delete(f"content/{record['guid']}")
     assert end_of(connection)
     job.report(10**6, 60)  # returns when the build has ended
     assert job.ended and "It has been deleted" in job.entries[-1].text
@@ -86,12 +90,6 @@ def test_end_of_the_server_ends_a_build(building, tmp_path, monkeypatch):
     assert not unfinished(tmp_path)
 
 
-PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-"""
 PRINTING = {
     "one line without an end": "while True: print('x' * 10_000, end='')",
     "lines without an end": "while True: print('x' * 10_000)",
@@ -104,8 +102,6 @@ PRINTING = {
 def test_build_that_prints_ends_with_a_short_reason(api, content, monkeypatch, source):
     """uv keeps all of it, so its memory is limited; others are answered meanwhile."""
     monkeypatch.setattr(environments, "MAX_MEMORY", 400 * 1024**2)
-    project = {"pyproject.toml": PROJECT, "backend.py": source}
-    files = {f"package/{name}": text for name, text in project.items()}
-    bundle = make_bundle({"requirements.txt": "./package", **files})
-    _, task = deploy_bundle(api, content, bundle)
+    files = {"requirements.txt": "./package", **package("package/", source)}
+    _, task = deploy_bundle(api, content, make_bundle(files))
     assert task["code"] == 1 and len(task["error"]) < 1200

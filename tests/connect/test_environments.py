@@ -22,7 +22,7 @@ from shared.connect.running import environments
 from shared.connect.running.children import Children
 from shared.connect.running.environments import BuildError, Environments, Python
 from shared.harness.thread import serving
-from tests.connect.support import deploy_bundle, make_bundle
+from tests.connect.support import make_bundle, package
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +86,18 @@ def build_wheel(directory, *_):
     return name
 build_editable = build_wheel
 """
-PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-"""
 
 
 def own_package(version, prefix=""):
     """The files of a package in a bundle."""
-    backend = BACKEND.replace("VERSION", version)
-    return {f"{prefix}pyproject.toml": PROJECT, f"{prefix}backend.py": backend}
+    return package(prefix, BACKEND.replace("VERSION", version))
 
 
 def wheel_of(directory, version):
     """Write a wheel into a directory; return its name."""
     directory.mkdir(exist_ok=True)
     code = {}
-    exec(own_package(version)["backend.py"], code)
+    exec(BACKEND.replace("VERSION", version), code)
     return code["build_wheel"](directory)
 
 
@@ -262,7 +255,7 @@ raise SystemExit(f"no compiler: {about}")
 
 def test_terminal_changes_nothing_of_a_build(build, pip, monkeypatch):
     """Neither its width nor what a shell exports cuts, wraps or colors what a build says."""
-    bundle = {**own_package("1", "bad/"), "bad/backend.py": WRAPPING}
+    bundle = package("bad/", WRAPPING)
     messages = []
     for exported in ({}, dict(each.split("=") for each in TERMINAL.split())):
         pip("[global]\nno-index = true\n", exported)
@@ -305,15 +298,6 @@ def test_pythons_are_looked_for_once_and_only_those_that_run_apps(build, monkeyp
     for _ in range(2):
         versions = [str(python.version) for python in build.environments.pythons()]
         assert versions == ["3.14.0", "3.13.1", "3.8.18"]
-
-
-def test_python_meets_the_constraint(api, content):
-    listed = api.get("server_settings/python").json()["installations"]
-    oldest = listed[-1]["version"]
-    requires = {"python": {"requires": f"=={oldest}"}}
-    _, task = deploy_bundle(api, content, make_bundle(environment=requires))
-    assert task["code"] == 0, task["output"]
-    assert api.get(f"content/{content['guid']}").json()["py_version"] == oldest
 
 
 @pytest.fixture

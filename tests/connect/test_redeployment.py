@@ -17,6 +17,7 @@ from tests.connect.support import (
     follow_task,
     make_bundle,
     read_log,
+    start_deployment,
 )
 
 
@@ -123,14 +124,6 @@ def slow(monkeypatch):
     monkeypatch.setattr(Environments, "build", build_slowly)
     yield slow
     slow.set()
-
-
-def start_deployment(api, content, bundle, **options):
-    """Upload a bundle and start its deployment; return its id, and the id of the task."""
-    url = f"content/{content['guid']}"
-    uploaded = api.post(f"{url}/bundles", content=bundle).json()["id"]
-    started = api.post(f"{url}/deploy", json={"bundle_id": uploaded, **options})
-    return uploaded, started.json()["task_id"]
 
 
 def test_bundle_that_was_deployed_last_is_shown(api, owner, content, slow):

@@ -136,13 +136,12 @@ class Environments:
         Raises BuildError.
         """
         found, publishers = self.pythons(), Version(manifest.version)
+        minor = publishers.release[:2]
         if manifest.requires:
             allowed = SpecifierSet(manifest.requires)
             fitting = [python for python in found if python.version in allowed]
         else:
-            fitting = sorted(
-                found, key=lambda python: python.version.release[:2] != publishers.release[:2]
-            )
+            fitting = sorted(found, key=lambda python: python.version.release[:2] != minor)
             fitting.sort(key=lambda python: python.version != publishers)
         if not fitting:
             versions = ", ".join(str(python.version) for python in found) or "none"
