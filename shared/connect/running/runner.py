@@ -29,6 +29,7 @@ import sys
 import threading
 import time
 import traceback
+from types import SimpleNamespace
 from typing import Any
 
 if __name__ == "__main__":
@@ -48,10 +49,6 @@ MOUNT_HEADER = "Connect-Mount"  # tells the app's mount, which differs between r
 CONTROL = ".control"  # at the end of the FIFO's path
 OBJECTS = ("app", "application")
 FACTORIES = ("create_app", "make_app")
-# Only a server may send these (RFC 9110, 7.6.1): apps do, see pallets/werkzeug#2759.
-HOP_BY_HOP = re.compile(
-    "connection|keep-alive|proxy-.*|te|trailers?|transfer-encoding|upgrade", re.I
-)
 END_SECONDS = 2  # for threads that still run, and atexit
 BUNDLE = os.getcwd()  # the app may change it
 PID = os.getpid()  # a child of the app has another one
@@ -70,18 +67,14 @@ def load(entrypoint):
     Without an object, Connect looks for these names, in this order, and calls a factory: see
     posit-dev/rsconnect-python#101. Raises SystemExit for what is no WSGI app.
     """
-    module_name, _, name = entrypoint.partition(":")
-    module_name = module_name[:-3] if module_name.endswith(".py") else module_name
-    module = importlib.import_module(module_name)
-    if name:
-        app = getattr(module, name)
-    else:
-        name = next((name for name in OBJECTS + FACTORIES if hasattr(module, name)), None)
-        if name is None:
-            raise AttributeError(f"{module_name} has none of {', '.join(OBJECTS + FACTORIES)}")
-        app = getattr(module, name)
-        if name in FACTORIES:
-            app, name = app(), f"{name}()"
+    file, _, named = entrypoint.partition(":")
+    module = importlib.import_module(file[:-3] if file.endswith(".py") else file)
+    name = named or next((name for name in OBJECTS + FACTORIES if hasattr(module, name)), None)
+    if name is None:
+        raise AttributeError(f"{module.__name__} has none of {', '.join(OBJECTS + FACTORIES)}")
+    app = getattr(module, name)
+    if name in FACTORIES and not named:
+        app, name = app(), f"{name}()"
     if problem := problem_of(app, module.__name__, name):
         raise SystemExit(f"{module.__name__}:{name} is {problem}")
     return app
@@ -96,24 +89,17 @@ def problem_of(app, module, name):
     if any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
         return "an ASGI app, and this is WSGI content: `rsconnect deploy fastapi` deploys those"
     try:
-        signature = inspect.signature(app)
-    except (TypeError, ValueError):  # not written in Python
-        return None
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
-    optional = takes(signature) and inspect.Parameter.VAR_POSITIONAL not in kinds
-    if takes(signature, 2) and not (inspect.isfunction(app) and (optional or name in FACTORIES)):
+        inspect.signature(app).bind("environ", "start_response")
+        if name not in FACTORIES:
+            return None
+    except TypeError:
+        pass
+    except ValueError:  # not written in Python
         return None
     return (
         f"not a WSGI app: it does not take (environ, start_response). If it makes an app, write "
         f"app = {name}() in {module} and deploy {module}:app"
     )
-
-
-def takes(signature, arguments=0):
-    """Whether a function can be called with so many."""
-    with contextlib.suppress(TypeError):
-        return bool(signature.bind(*range(arguments)))
-    return False
 
 
 class ServingWatch:
@@ -125,7 +111,7 @@ class ServingWatch:
 
     def __init__(self, seconds, fail):
         """seconds: for the import; fail: gets the reason, and ends the process."""
-        self._look, self._stay = seconds / 240, seconds / 30
+        self._look, self._stay = seconds / 240, seconds / 12
         self._fail = fail
         self._main = threading.get_ident()
         self._in_threads = set()  # the ports that other threads serve
@@ -195,8 +181,7 @@ class ServingWatch:
 def place_in_bundle(file, line):
     """Return a place as Python tells that of a syntax error; empty for files of others."""
     file = os.path.relpath(os.path.join(BUNDLE, file or "<"), BUNDLE)
-    inside = not file.startswith((os.pardir, "<")) and "site-packages" not in file
-    return f" ({file}, line {line})" if inside else ""
+    return "" if file.startswith((os.pardir, "<")) else f" ({file}, line {line})"
 
 
 def reason_of(error):
@@ -207,12 +192,9 @@ def reason_of(error):
         text = f"{type(error).__name__}: {error}"  # with its own file and line
     else:
         text = traceback.format_exception_only(type(error), error)[0]
-    if isinstance(error, SyntaxError) and place_in_bundle(error.filename, error.lineno):
-        place = ""
-    else:
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        places = (place_in_bundle(frame.filename, frame.lineno) for frame in frames)
-        place = next(filter(None, places), "")
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    places = (place_in_bundle(frame.filename, frame.lineno) for frame in frames)
+    place = next(filter(None, places), "")
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     # A message may begin with an empty line, or with one that announces the next.
     return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:1000] + place
@@ -306,7 +288,8 @@ def checked(app):
         def start(status, headers, exc_info=None):
             if isinstance(status, str) and not re.match(r"[2-9]\d\d( |\Z)", status, re.ASCII):
                 raise ValueError(f"the status {status!r} is not like '200 OK'")
-            headers = [header for header in headers if not HOP_BY_HOP.fullmatch(header[0])]
+            # Apps do: see pallets/werkzeug#2759.
+            headers = [header for header in headers if header[0].lower() not in task.hop_by_hop]
             return start_response(status, headers, exc_info)
 
         chunks = app(environ, start)
@@ -329,12 +312,6 @@ class Channel(channel.HTTPChannel):
             self._flush_some()
 
 
-class Requests(list):
-    """Those that have come, for the main thread."""
-
-    add_task = list.append
-
-
 def end_child():
     """End a process that the app forked in a view, and that comes back: it must not answer, too."""
     if os.getpid() != PID:
@@ -353,11 +330,11 @@ def open_standard_files():
 def serve(app, path, started):
     """Answer requests, one after the other, until the app ends the process."""
     sockets: Any = {}
-    requests = Requests()
+    requests: Any = []
     listener = server.create_server(
         checked(app),
         map=sockets,
-        _dispatcher=requests,
+        _dispatcher=SimpleNamespace(add_task=requests.append),
         unix_socket=path,
         ident=None,
         clear_untrusted_proxy_headers=False,
@@ -372,11 +349,10 @@ def serve(app, path, started):
     )
     listener.channel_class = Channel
     started()
-    while listener in sockets.values():  # until the app closes all files
+    while sockets:  # until the app closes all files
         wasyncore.loop(timeout=3600, use_poll=True, map=sockets, count=1)
         while requests:
             requests.pop(0).service()
-    raise SystemExit("The app closed a socket of its server.")
 
 
 def main():
