@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from flask import Flask
 from waitress.channel import ClientDisconnected
+from waitress.task import hop_by_hop
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import Forbidden, ServiceUnavailable, Unauthorized
 from werkzeug.utils import redirect
@@ -24,9 +25,8 @@ from .users import KEY, User
 
 CHUNK = 64 * 1024  # bytes
 
-# Those of RFC 9110 and of PEP 3333, which are about one connection only.
-HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization"}
-HOP_BY_HOP |= {"te", "trailer", "trailers", "transfer-encoding", "upgrade"}
+# Those that are about one connection only: PEP 3333 and RFC 9110.
+HOP_BY_HOP = hop_by_hop | {"trailer", "proxy-connection"}
 # The app gets none of these from a client, nor X-Forwarded-*. The body has come, so nothing is
 # expected any more. waitress drops names with underscores, which mean the same in WSGI.
 DROPPED = HOP_BY_HOP | {"expect", "rstudio-connect-credentials", "x-rsc-authorization"}
@@ -47,8 +47,7 @@ class Proxy:
         self._site, self._store, self._users = site, store, store.users
         self._hosts = hosts
         self._most_requests = limits.requests
-        self.requests = 0  # to apps, in progress
-        self._lock = threading.Lock()
+        self._places = threading.Semaphore(limits.requests)
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
         """Answer a request; raises HTTPException.
@@ -82,7 +81,9 @@ class Proxy:
             credentials = user.credentials(self._site.config["TELL_GUIDS"])
             headers.append(("RStudio-Connect-Credentials", credentials))
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._in_progress())
+            if not self._places.acquire(blocking=False):
+                raise ServiceUnavailable(f"{self._most_requests} requests to apps are in progress.")
+            stack.callback(self._places.release)
             connection = stack.enter_context(content.connected(bundle_id))
             send(connection, target, headers, environ)
             answer = stack.enter_context(connection.getresponse())
@@ -108,19 +109,6 @@ class Proxy:
                 f"This content is not public: send an API key, or sign in at {url}/."
             )
         return redirect(f"/sign-in?{urlencode({'next': target_of(environ)})}")
-
-    @contextlib.contextmanager
-    def _in_progress(self) -> Iterator[None]:
-        """Count a request to an app; raises ServiceUnavailable beyond the limit for all apps."""
-        with self._lock:
-            if self.requests >= self._most_requests:
-                raise ServiceUnavailable(f"{self.requests} requests to apps are in progress.")
-            self.requests += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.requests -= 1
 
     def _headers_for_app(self, environ: Environ, mount: str, target: str) -> Headers:
         """Return what the client sent, except what the app must not see or the server sets."""
@@ -191,12 +179,10 @@ def headers_for_visitor(answer: HTTPResponse, mount: str) -> Headers:
 
     headers = []
     for name, value in answer.getheaders():
-        lower = name.lower()
-        if lower in HOP_BY_HOP:
-            continue
-        if lower == "set-cookie":
+        if name.lower() == "set-cookie":
             value = COOKIE_PATH.sub(below_mount, value)
-        headers.append((name, value))
+        if name.lower() not in HOP_BY_HOP:
+            headers.append((name, value))
     return headers
 
 

@@ -244,7 +244,11 @@ class Pool:
         app = self._free.get()
         try:
             if not (app and app.alive):
-                app = self._start_since(came)
+                if self._failure and self._failed > came:  # else each that waits would wait again
+                    raise self._failure
+                with self._lock:
+                    app = self._start()
+                    self._apps = {each for each in self._apps if each.alive} | {app}
             with contextlib.closing(app.connect()) as connection:
                 yield connection
         except NotStarted as failure:
@@ -263,16 +267,8 @@ class Pool:
             self._free.put(app if app and app.alive else None)
             with self._lock:
                 self.requests -= 1
-                self._stop_if_unused()
-
-    def _start_since(self, came: float) -> App:
-        """Start a process, unless one that did not start has failed since a request came."""
-        if self._failure and self._failed > came:
-            raise self._failure
-        with self._lock:
-            app = self._start()
-            self._apps = {each for each in self._apps if each.alive} | {app}
-            return app
+                if self._retired and not self.requests:
+                    self.stop()
 
     def successor(self) -> "Pool":
         """Return a pool of other processes."""
@@ -284,18 +280,11 @@ class Pool:
         """Stop the processes as soon as they have answered; with False, keep them."""
         with self._lock:
             self._retired = retired
-            self._stop_if_unused()
-
-    def _stop_if_unused(self) -> None:
-        if self._retired and not self.requests:
-            self._stop_all()
+            if retired and not self.requests:
+                self.stop()
 
     def stop(self) -> None:
         """Stop the processes at once; one that a request starts meanwhile stops after it."""
-        with self._lock:
-            self._retired = True
-            self._stop_all()
-
-    def _stop_all(self) -> None:
+        self._retired = True
         for app in self._apps:
             app.stop()
