@@ -35,9 +35,9 @@ def test_lowest_environment_has_the_lowest_versions(example):
 
 def test_broken_greetings_stop_the_app_at_start(copy):
     file = copy / "greetings.json"
-    for content in (b"", b"{'en': 'Hello'}", '{"es": "¡Hola!"}'.encode("latin-1")):
-        file.write_bytes(content)
-        with pytest.raises(CannotImport, match="JSONDecodeError|UnicodeDecodeError"):
+    for content, error in [("", "JSONDecodeError"), ('{"es": "¡Hola!"}', "UnicodeDecodeError")]:
+        file.write_text(content, encoding="latin-1")
+        with pytest.raises(CannotImport, match=error):
             load(copy)
     file.unlink()
     with pytest.raises(CannotImport, match="FileNotFoundError"):
@@ -51,32 +51,28 @@ def test_list_is_sorted_in_any_order_of_the_file(example, copy):
     assert [item["lang"] for item in listed] == ["da", "fr", "pt"]
 
 
-@pytest.fixture
-def everywhere(example):
-    """Asks a newly started app in turns: (mount, scheme, host, its answers) for each turn.
+def everywhere(example, *paths):
+    """Ask a newly started app in turns; give the mount, scheme, host and answers of each turn.
 
     What it keeps of one turn would reach the others. Connect passes on the visitor's host, and
     only X-Forwarded-Proto tells the scheme.
     """
-    mounts = ("", MOUNTS["content"], MOUNTS["vanity"])
+    mounts = MOUNTS.values()
     turns = [(mount, "http", "connect.test") for mount in (*mounts, "")]
     turns += [(mount, "https", "connect.test") for mount in mounts]
     turns += [(mount, "http", "other.test:8080") for mount in mounts]
     app = load(example.path)
     app.testing = True  # an exception of the app is then one of the test
     client = Client(mounted(app))
-    paths = [
-        path.format(lang="en") for path in (*example.console_urls, example.list_url.rstrip("/"))
-    ]
+    for mount, scheme, host in turns:
+        headers = {**BROWSER, "Host": host, "X-Forwarded-Proto": scheme}
+        yield mount, scheme, host, [client.get(mount + path, headers=headers) for path in paths]
 
-    def ask():
-        for mount, scheme, host in turns:
-            headers = {**BROWSER, "Host": host, "X-Forwarded-Proto": scheme}
-            answers = [client.get(mount + path, headers=headers) for path in paths]
-            spec = example.spec_url and client.get(mount + example.spec_url, headers=headers)
-            yield mount, scheme, host, answers, spec
 
-    return ask
+def paths_of(example):
+    """The paths of the consoles, and one that redirects to the list."""
+    paths = (*example.console_urls, example.list_url.rstrip("/"))
+    return [path.format(lang="en") for path in paths]
 
 
 def links_of(answers):
@@ -86,9 +82,9 @@ def links_of(answers):
         yield from answer.headers.getlist("Location")
 
 
-def test_links_and_redirects_stay_on_the_scheme_host_and_mount_of_their_request(everywhere):
+def test_links_and_redirects_stay_on_the_scheme_host_and_mount_of_their_request(example):
     absolute = 0
-    for mount, scheme, host, answers, _ in everywhere():
+    for mount, scheme, host, answers in everywhere(example, *paths_of(example)):
         own = [link for link in links_of(answers) if ".test" in link or link.startswith("/")]
         assert own  # others lead to the home pages of the packages
         for link in own:
@@ -103,9 +99,9 @@ def test_links_and_redirects_stay_on_the_scheme_host_and_mount_of_their_request(
 
 # noirbizarre/flask-restplus#755, flasgger/flasgger#607
 @pytest.mark.having("spec_url")
-def test_base_path_of_the_spec_is_the_mount_of_its_request(everywhere):
+def test_base_path_of_the_spec_is_the_mount_of_its_request(example):
     """In Swagger 2 or OpenAPI 3."""
-    for mount, _, _, _, spec in everywhere():
+    for mount, _, _, [spec] in everywhere(example, example.spec_url):
         url = spec.json["basePath"] if "swagger" in spec.json else spec.json["servers"][0]["url"]
         assert urlsplit(url).path.rstrip("/") == mount
 
@@ -115,8 +111,8 @@ def test_only_the_scheme_is_taken_from_a_proxy(example):
     forged = {"X-Forwarded-Host": "evil.test", "X-Forwarded-Port": "99"}
     forged |= {"X-Forwarded-Prefix": "/evil"}
     client = Client(load(example.path))
-    for path in (*example.console_urls, example.list_url.rstrip("/"), example.list_url):
-        answer = client.get(path.format(lang="en"), headers={**BROWSER, **forged})
+    for path in (*paths_of(example), example.list_url):
+        answer = client.get(path, headers={**BROWSER, **forged})
         told = [*links_of([answer]), answer.text]
         assert not [text for text in told if "evil" in text or ":99" in text]
 
@@ -134,8 +130,6 @@ ACCEPTED = {
     "*/*": JSON,
     "application/json; charset=utf-8": JSON,  # flask-api#69
     'application/json;profile="a,b"': JSON,
-    "TEXT/HTML; Charset=UTF-8": HTML,
-    "image/png, text/html;q=0.2": HTML,
     "application/json;q=0.1, text/html": HTML,
     "application/json;q=0.9, */*;q=0.1": JSON,
     "text/html;q=x": JSON,  # as if it were not there
@@ -144,7 +138,6 @@ ACCEPTED = {
     "application/json; q=0.000, */*": HTML,
     "*/*;q=0": REFUSED,
     "image/png": REFUSED,
-    "bogus": REFUSED,
 }
 
 
