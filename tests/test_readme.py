@@ -11,23 +11,9 @@ import yaml
 from shared.catalogue import EXAMPLES, ROOT
 from shared.harness.readme import DEPLOYING, README, commands, joined
 
-CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
-CONNECT = ROOT / "shared" / "connect" / "README.md"
-SUPPORT = ROOT / ".github" / "SUPPORT.md"
-RECIPES = ROOT / "RECIPES.md"
-MIGRATING = ROOT / "MIGRATING.md"
-FILES = (
-    README,
-    DEPLOYING,
-    MIGRATING,
-    RECIPES,
-    SUPPORT,
-    CONTRIBUTING,
-    CONNECT,
-    *(e.readme for e in EXAMPLES),
-)
+PATTERNS = ("*.md", ".github/*.md", "*-example/*.md", "shared/connect/*.md")
+FILES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
-HEADING = re.compile(r"^#+ (.*)", re.MULTILINE)
 
 
 def test_every_command_of_the_readme_is_run():
@@ -35,11 +21,8 @@ def test_every_command_of_the_readme_is_run():
     pages = {README: "", DEPLOYING: ", DEPLOYING"}
     sections = [(s, pages[p]) for p in pages for s in re.split(r"(?m)^##+ ", TEXTS[p])]
     shown = {(s.splitlines()[0], page) for s, page in sections if "```sh" in s}
-    code = "".join(
-        path.read_text(encoding="utf-8")
-        for directory in ("shared", "tests")
-        for path in (ROOT / directory).rglob("*.py")
-    )
+    files = [*ROOT.glob("shared/**/*.py"), *ROOT.glob("tests/**/*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in files)
     assert shown == set(re.findall(r'\bcommands\("([^"]+)"(|, DEPLOYING)\)', code))
 
 
@@ -99,7 +82,7 @@ def test_links_lead_to_files_and_headings_and_to_the_names_that_they_show(path):
         name = shown.strip("`") if shown.startswith("`") and not anchor else ""
         assert name in linked.as_posix() or name in linked.read_text(encoding="utf-8"), target
         if anchor:
-            headings = HEADING.findall(linked.read_text(encoding="utf-8"))
+            headings = re.findall(r"(?m)^#+ (.*)", linked.read_text(encoding="utf-8"))
             anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
             assert anchor in anchors, target
 
