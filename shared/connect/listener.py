@@ -3,25 +3,21 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from socket import socket
-from typing import TYPE_CHECKING
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.buffers import OverflowableBuffer
 from waitress.channel import ClientDisconnected, HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, Error
 from werkzeug.exceptions import HTTPException
 
 from .errors import StorageFull, answer_to, http_error, one_line, quoted
 from .limits import Limits
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 NO_HTTP = "This is not an HTTP request. The URL of this server starts with http://, not https://."
@@ -30,7 +26,9 @@ NO_HTTP = "This is not an HTTP request. The URL of this server starts with http:
 class Refusal(Error):
     """What is answered instead of a request that cannot be read."""
 
-    def __init__(self, error: HTTPException, path: str) -> None:
+    def __init__(self, code: int, description: str, path: str) -> None:
+        error = HTTPException(description)
+        error.code = code
         self._answer = answer_to(error, path)
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -66,32 +64,28 @@ class Parser(HTTPRequestParser):
         self.body: Body | None = None
 
     def received(self, data: bytes) -> int:
-        start, malformed = (self.header_plus + data[:9]).lstrip(b"\r\n")[:1], ""
+        start = (self.header_plus + data[:9]).lstrip(b"\r\n")[:1]
         if self.body_rcv is None and start and not start.isalpha():  # a TLS hello, for one
-            malformed = NO_HTTP
-        else:
-            try:
-                used = super().received(data)
-            except ValueError as error:  # of a number or a URL, which waitress does not expect
-                malformed = f"The head of the request is malformed: {one_line(error)}."
-        if malformed:
-            self.headers: dict[str, str] = {}
             self.parse_header(b"GET / HTTP/1.0\r\n")  # what can be answered
-            used, self.error, self.completed = len(data), BadRequest(malformed), True
-        refused: HTTPException | None = None
-        if self.error:
-            refused = HTTPException(self.error.body)
-            refused.code = self.error.code
+            used, self.error, self.completed = len(data), BadRequest(NO_HTTP), True
+        else:
+            used = super().received(data)
+        path = getattr(self, "path", "")
         if self.completed and self.body is not None and self.body.full:
-            refused = StorageFull()
-        if refused:
-            self.error = Refusal(refused, getattr(self, "path", ""))
+            self.error = Refusal(StorageFull.code, StorageFull.description, path)
+        elif self.error:
+            self.error = Refusal(self.error.code, self.error.body, path)
         if self.error or self.body_rcv is None:
             self.expect_continue = False  # else it waits for a body
         return used
 
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # of a number or a URL, which waitress does not expect
+            raise ParsingError(
+                f"The head of the request is malformed: {one_line(error)}."
+            ) from None
         if self.body_rcv is not None:
             self.body = self.body_rcv.buf = Body(self.adj.inbuf_overflow)
 
@@ -120,10 +114,10 @@ class Channel(HTTPChannel):
         return late or now - self.last_activity > limits.idle_seconds
 
 
-def guarded(app: "WSGIApplication") -> "WSGIApplication":
+def guarded(app: Callable) -> Callable:
     """Return a WSGI app that answers an exception of another, and logs it in one line."""
 
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def answer(environ: dict, start_response: Callable) -> Iterable[bytes]:
         try:
             return app(environ, start_response)
         except ClientDisconnected:  # for waitress
@@ -138,17 +132,11 @@ def guarded(app: "WSGIApplication") -> "WSGIApplication":
     return answer
 
 
-class Threads:
+class Threads(ThreadPoolExecutor):
     """Runs each request in a thread; starts one when no other is idle."""
 
-    def __init__(self, most: int) -> None:
-        self._pool = ThreadPoolExecutor(most, "request")
-
     def add_task(self, channel: Channel) -> None:
-        self._pool.submit(channel.service)
-
-    def shutdown(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self.submit(channel.service)
 
 
 class Listener(TcpWSGIServer):
@@ -156,10 +144,17 @@ class Listener(TcpWSGIServer):
 
     channel_class = Channel
 
-    def __init__(self, app: "WSGIApplication", listening: socket, limits: Limits) -> None:
+    def __init__(self, app: Callable, listening: socket, limits: Limits) -> None:
         self._limits = limits
         self.most_connections = limits.most_connections
-        adjustments = Adjustments(
+        where = (listening.family, listening.type, listening.proto, listening.getsockname())
+        super().__init__(
+            guarded(app),
+            {},
+            _sock=listening,
+            dispatcher=Threads(limits.threads, "request"),
+            sockinfo=where,
+            bind_socket=False,
             connection_limit=2 * self.most_connections,
             cleanup_interval=limits.look_seconds,
             asyncore_loop_timeout=limits.look_seconds,
@@ -172,16 +167,6 @@ class Listener(TcpWSGIServer):
             outbuf_overflow=2**40,
             ident="local Connect",
         )
-        where = (listening.family, listening.type, listening.proto, listening.getsockname())
-        super().__init__(
-            guarded(app),
-            {},
-            _sock=listening,
-            dispatcher=Threads(limits.threads),
-            adj=adjustments,
-            sockinfo=where,
-            bind_socket=False,
-        )
 
     def maintenance(self, now: float) -> None:
         for channel in list(self.active_channels.values()):
@@ -193,7 +178,7 @@ class Listener(TcpWSGIServer):
         # In the server's own thread, which uses them, and may have closed the trigger by then.
         with contextlib.suppress(OSError):
             self.trigger.pull_trigger(self._close_all)
-        self.task_dispatcher.shutdown()
+        self.task_dispatcher.shutdown(cancel_futures=True)
 
     def _close_all(self) -> None:
         for channel in list(self.active_channels.values()):
