@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from shared.harness.recipes import apply, recipes_for
-from shared.harness.thread import MOUNTS, load
+from shared.harness.thread import load
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,6 @@ def cook(example, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         yield cook
-
-
-@pytest.fixture
-def mounts():
-    """The environ of requests below two paths, as Connect sends them."""
-    return [{"SCRIPT_NAME": MOUNTS[name]} for name in ("content", "vanity")]
 
 
 def pytest_itemcollected(item):

@@ -83,12 +83,3 @@ def test_file_that_is_not_stored_whole_is_deleted(files, monkeypatch):
     assert upload(client, "b.txt").json() == {
         "message": "b.txt was not stored: No such file or directory."
     }
-
-
-@pytest.mark.having("spec_url")
-def test_console_has_a_button_for_the_file(cook, example):  # flask-restplus#127
-    paths = cook(TITLE).get(example.spec_url).json["paths"]
-    operation = paths["/files/"]["post"]
-    assert operation["consumes"] == ["multipart/form-data"]
-    (file,) = operation["parameters"]
-    assert (file["name"], file["in"], file["type"]) == ("file", "formData", "file")
