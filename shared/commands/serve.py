@@ -18,7 +18,7 @@ AT_A_TIME = 2  # deployments; more only wait for the processor
 def main() -> None:
     """Serve; exits with one line when an example cannot be deployed."""
     # Beside the packages of this virtual environment, and removed with it.
-    arguments = parse(__doc__, environments=Path(sys.prefix, "environments"))
+    arguments = parse("shared.commands.serve", __doc__, Path(sys.prefix, "environments"))
 
     def work() -> None:
         try:

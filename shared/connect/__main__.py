@@ -9,15 +9,15 @@ from .server import CannotStart, LocalConnect
 from .stopping import block, wait
 
 
-def parse(description: str | None, environments: Path | None = None) -> argparse.Namespace:
-    """Parse the options of a command that starts a local Connect.
+def parse(
+    module: str, description: str | None, environments: Path | None = None
+) -> argparse.Namespace:
+    """Parse the options of `python -m MODULE`, which starts a local Connect.
 
     environments: where it keeps virtual environments by default.
     """
-    spec = sys.modules["__main__"].__spec__  # argparse names the file, before Python 3.14
-    module = spec and spec.name.removesuffix(".__main__")
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}" if module else None,
+        prog=f"python -m {module}",  # argparse names the file, before Python 3.14
         description=description,
         epilog="The API key is CONNECT_API_KEY if that is set, else a random one.",
     )
@@ -95,8 +95,7 @@ def print_keys(server: LocalConnect) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse(__doc__)
-    with start(arguments) as server:
+    with start(parse("shared.connect", __doc__)) as server:
         print_keys(server)
         wait()
     print("Stopped.", flush=True)

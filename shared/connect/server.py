@@ -56,14 +56,10 @@ class CannotStart(Exception):
 
 def check_options(address: str | None, api_key: str | None) -> None:
     """Raise CannotStart for an address that is not a server's, or a key that no request can carry."""
-    try:
-        valid = not address or ADDRESS.fullmatch(address) and urlsplit(address).port != 0
-    except ValueError:  # a port above 65535
-        valid = False
-    if not valid:
-        message = "has a scheme and a host, and no path, such as https://connect.example.com"
+    if address and not ADDRESS.fullmatch(address):
         raise CannotStart(
-            f"Cannot start with --address {quoted(address or '')}: an address {message}."
+            f"Cannot start with --address {quoted(address)}: an address has a scheme and a host, "
+            "and no path, such as https://connect.example.com."
         )
     if api_key and not API_KEY.fullmatch(api_key):
         raise CannotStart(

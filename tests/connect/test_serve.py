@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from shared.catalogue import EXAMPLES, ROOT
+from shared.connect.__main__ import parse
 from shared.harness.curl import curl
 from shared.harness.readme import README, commands
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
@@ -112,6 +113,7 @@ def test_served_examples_answer_until_ctrl_c(start, environments, temporary):
     command, answer = re.search(r"\$ (curl .*)\n(.*)", README.read_text(encoding="utf-8")).groups()
     here = re.sub("http://[^/]+", re.match("http://[^/]+", urls[0])[0], command)
     assert json.loads(curl(here, temporary)) == json.loads(answer)
+    assert "API key of admin: as in CONNECT_API_KEY (administrator)" in printed
     assert "the-key" not in printed
     check_stops(process, temporary)
 
@@ -155,43 +157,35 @@ def test_readme_has_an_example_of_each_option_and_the_default_port(start):
     assert {example.split()[0] for example in examples} == options
     (port,) = set(re.findall(r"http://127\.0\.0\.1:(\d+)", readme))
     assert f"(default: {port})" in printed
-
-
-def test_readme_starts_it_like_the_examples():
     (command,) = commands("Start", CONNECT_README)
     assert command.replace("shared.connect", "shared.commands.serve") in commands("Quick start")
 
 
-def test_options_of_the_server(start, environments):
-    """Users, whose keys it prints, processes and GUIDs."""
-    options = ("--user", "ada:editors,admins", "--processes", "2", "--guids")
-    process = start(*SERVER, "--environments", environments, *options)
-    printed = until(process, "Ctrl-C stops it.")
-    assert "API key of admin: as in CONNECT_API_KEY (administrator)" in printed
-    url = re.search(r"http://\S+/", printed)[0] + "__api__/v1/"
-    keys = {"admin": "the-key", "ada": re.search(r"API key of ada: (\w{32})", printed)[1]}
-    headers = {"Authorization": f"Key {keys['ada']}"}
-    assert httpx.get(f"{url}user", headers=headers, timeout=60).json()["username"] == "ada"
-    headers = {"Authorization": f"Key {keys['admin']}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as api:
-        groups = [group["name"] for group in api.get("groups").json()["results"]]
-        assert groups == ["admins", "editors"]
-        content = api.post("content", json={"name": "echo"}).json()
-        deploy_bundle(api, content, make_bundle())
-        first, second, third = (ask_echo(api, content) for _ in range(3))
-        guid = api.get("user").json()["guid"]
-    assert first["pid"] == third["pid"] != second["pid"]
-    assert guid in first["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
+def test_options_are_those_of_the_server(monkeypatch):
+    words = "--port 0 --address http://a --environments e --user ada:editors,admins --user grace"
+    monkeypatch.setattr(sys, "argv", ["serve", *words.split(), "--guids", "--processes", "2"])
+    assert vars(parse("shared.connect", None)) == {
+        "port": 0,
+        "address": "http://a",
+        "environments": Path("e"),
+        "users": [("ada", ["editors", "admins"]), ("grace", [])],
+        "guids": True,
+        "processes": 2,
+    }
 
 
-def test_empty_key_is_none_and_the_port_is_told_beside_an_address(start):
-    """CI gives an unset secret so."""
-    process = start(*SERVER, "--address", "https://connect.example.com/", api_key="")
+def test_keys_are_printed_and_the_port_beside_an_address(start):
+    """An empty key is none: CI gives an unset secret so."""
+    address = ("--address", "https://connect.example.com/")
+    process = start(*SERVER, *address, "--user", "ada:editors", api_key="")
     printed = until(process, "Ctrl-C stops it.")
     assert re.search(r"API key of admin: \w{32} \(administrator\)", printed)
     assert printed.splitlines()[0] == "Local Connect at https://connect.example.com/"
     url = re.search(r"It listens at (http://127\.0\.0\.1:\d+/)", printed)[1]
-    assert httpx.get(f"{url}__ping__", timeout=60).status_code == 200
+    key = re.search(r"API key of ada: (\w{32}) \(viewer\)", printed)[1]
+    headers = {"Authorization": f"Key {key}", "Host": "connect.example.com"}
+    user = httpx.get(f"{url}__api__/v1/user", headers=headers, timeout=60).json()
+    assert user["username"] == "ada"
 
 
 @pytest.mark.parametrize(("option", "value"), [("--processes", "0"), ("--user", ":editors")])

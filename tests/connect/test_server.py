@@ -42,11 +42,10 @@ def test_temporary_directory_of_no_use_is_one_line(monkeypatch, tmp_path):
     assert list((tmp_path / ("x" * 80)).iterdir()) == []
 
 
-ADDRESSES = ["connect.example.com", "ftp://host", "https://", "http://[", "https://host/rsc"]
-ADDRESSES += ["https://user@host", "https://host:99999"]
-
-
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "address",
+    ["connect.example.com", "ftp://host", "http://[", "https://host/rsc", "https://user@host"],
+)
 def test_address_that_is_no_servers_is_one_line(address):
     message = r"^Cannot start with --address .*connect\.example\.com\.$"
     with pytest.raises(CannotStart, match=message):

@@ -81,7 +81,7 @@ class App:
         self._path = path
         self._seconds = start_seconds
         self._started: Future[None] = Future()
-        self._stopped = self._late = False
+        self._stopped = False
         self._variables = options.get("env", {})
         self._began = time.monotonic()
         fifo = f"{path}{CONTROL}"
@@ -112,7 +112,7 @@ class App:
         ]
         for helper in helpers:
             helper.start()
-        word = text = ""
+        word = text = late = ""
         # The runner ends by itself in time, except one that is stopped.
         if self._tells(self._seconds + SPARE_SECONDS):
             # No more than a line: `alive` looks for what comes next.
@@ -123,7 +123,7 @@ class App:
             job.add(f"Process {job.pid} started.")
             self._started.set_result(None)
         elif word != "failed" and time.monotonic() - self._began >= self._seconds:
-            self._late = self._stopped = True
+            late, self._stopped = f" within {self._seconds} seconds.", True
             self._children.end(process)
         process.wait()
         for helper in helpers:
@@ -131,7 +131,7 @@ class App:
         self._children.end(process)
         job.add(f"Process {job.pid or 'of the app'} {self.ending}.")
         if word != "listens":
-            failure = NotStarted(f"The app did not start{self._reason(text)}")
+            failure = NotStarted(f"The app did not start{late or self._reason(text)}")
             job.add(failure.description)
             self._started.set_exception(failure)
         job.end(process.returncode, ending=self.ending)
@@ -155,8 +155,6 @@ class App:
 
     def _reason(self, cause: str) -> str:
         """Say why the app did not start; cause: what the runner says, if anything."""
-        if self._late:
-            return f" within {self._seconds} seconds."
         errors = [text for _, source, text in self._job.entries if source == "stderr" and text]
         if fatal := next((text for text in errors if text.startswith("Fatal Python")), ""):
             names = ", ".join(name for name in self._variables if name.startswith("PYTHON"))
