@@ -138,7 +138,7 @@ def recipes_for(example: Example) -> dict[str, Recipe]:
     Raises RecipeError when a block of code does not say where it goes.
     """
     sections: dict[str, tuple[Path, str]] = {}
-    for page in filter(Path.exists, (example.readme, *([SHARED] if example.recipes else []))):
+    for page in [example.readme, SHARED] if example.recipes else [example.readme]:
         chapter = ""
         parts = SECTION.split(page.read_text(encoding="utf-8"))
         for level, title, text in zip(parts[1::3], parts[2::3], parts[3::3]):
@@ -162,14 +162,12 @@ def read(example: Example, page: Path, title: str, text: str, after: list[Recipe
     """
     variables = dict(VARIABLE.findall(text))
     recipe = Recipe(example, page, title, NEEDS.findall(text), variables, after)
-    others = False  # whether there is code for other examples
     for before, language, code in BLOCK.findall(text):
         if match := NAMES.match(before):
             names = re.split(r", | and ", match[2])
             if unknown := set(names) - {e.name for e in EXAMPLES}:
                 raise RecipeError(f"{page.name}, {title}: no example is named {unknown}")
             if (example.name in names) == bool(match[1]):
-                others = others or language == "python"
                 continue
         if language == "console":
             shown = re.findall(r"^\$ (curl .*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE)
@@ -179,6 +177,4 @@ def read(example: Example, page: Path, title: str, text: str, after: list[Recipe
         else:
             missing = "say where this goes, such as 'At the end of `app.py`:'"
             raise RecipeError(f"{page.name}, {title}: {missing}, in front of {code[:40]!r}")
-    if others and not recipe.edits:
-        recipe.requests.clear()
     return recipe

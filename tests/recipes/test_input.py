@@ -115,7 +115,6 @@ FOUND = {
     "search=%E4%BD%A0": "zh",
     "limit=3&page=3": "zh",
     "limit=100&page=2": "",
-    "search=h&limit=1&page=2": "es",
 }
 REFUSED = ["limit=", "limit=1_0", "limit=101", "page=0", f"page={'9' * 5_000}"]
 
