@@ -1,7 +1,5 @@
 """The index page of the local Connect, as a visitor without an API key sees it."""
 
-import json
-
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -97,18 +95,6 @@ def test_each_user_signs_in_and_out(index, name, groups):
     index.get_by_role("button", name="Sign out").click()
     expect(index.get_by_role("button", name=f"Sign in as {name}")).to_be_visible()
     expect(index.get_by_text("Signed in as")).to_have_count(0)
-
-
-@pytest.mark.having("hello_url")
-def test_who_signs_in_is_greeted_by_name(index, api, example, contents):
-    content = contents[example.directory]
-    api.patch(f"content/{content['guid']}", json={"access_type": "logged_in"})
-    for name in ("admin", *dict(USERS)):
-        sign_in(index, name)
-        card_of(index, content).get_by_role("link", name="Hello").click()
-        greeting = json.loads(index.locator("pre").inner_text())
-        assert greeting == {"message": f"So nice to see you, {name}."}
-        index.go_back()
 
 
 def test_who_must_sign_in_is_told_so_first_and_comes_back(page, example, contents):
