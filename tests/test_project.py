@@ -83,7 +83,7 @@ def test_example_is_tested_on_each_python(example, tox):
     missing = names - set(tox["tox"]["env_list"])
     assert not missing, f"tox.ini, env_list lacks {missing}"
     requirements = f"-r {example.directory}/requirements.txt"
-    for name in (*names, "recipes", "fuzz"):
+    for name in (*names, "recipes", "fuzz", "bench"):
         assert requirements in tox["env"][name]["deps"], f"tox.ini, {name} lacks {requirements}"
     assert requirements in tox["env"]["audit"]["commands"][0]
     for label, environments in tox["tox"]["labels"].items():
@@ -101,7 +101,7 @@ def test_each_test_file_is_in_an_environment(tox):
 
 
 # For maintainers; `connect` is the two others.
-ON_DEMAND = {"manifests", "pictures", "connect"}
+ON_DEMAND = {"manifests", "pictures", "bench", "connect"}
 
 
 def test_environment_runs_by_default_or_weekly_or_is_on_demand(tox):

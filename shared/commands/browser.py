@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 
 STEPS = [
     ["apt-get", "update", "-q"],
@@ -15,28 +14,26 @@ STEPS = [
 ]
 
 
-def succeeds(command: list[str], **variables: str) -> bool:
-    """Run a command with more variables; return whether it succeeds."""
-    return not subprocess.run(command, env=os.environ | variables, capture_output=True).returncode
+# In another process, as Playwright's driver may fail to start.
+START = [sys.executable, "-m", "shared.harness.browser"]
 
 
-def starts() -> bool:
-    """Whether a browser starts; in another process, as Playwright's driver may fail to."""
-    # Playwright leaves the files of a browser that does not start.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        return succeeds([sys.executable, "-m", "shared.harness.browser"], TMPDIR=temporary)
+def succeeds(command: list[str]) -> bool:
+    """Run a command; return whether it succeeds."""
+    variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(command, env=variables, capture_output=True).returncode == 0
 
 
 def main() -> None:
     """Install until a browser starts; exits with one line when none does."""
-    if starts():
+    if succeeds(START):
         return
     packages = shutil.which("apt-get") and os.geteuid() == 0
     for command in STEPS:
         if command[0] == "apt-get" and not packages:
             continue
         print("No browser starts for the console tests yet. Running:", *command, flush=True)
-        if succeeds(command, DEBIAN_FRONTEND="noninteractive") and starts():
+        if succeeds(command) and succeeds(START):
             return
     sys.exit(
         "No browser starts for the console tests: run "

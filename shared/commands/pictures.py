@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page
 from shared.catalogue import EXAMPLES, ROOT
 from shared.connect.server import LocalConnect
 from shared.harness.browser import open_browser
-from shared.harness.servers import USERS, deploying, kept_environments, links
+from shared.harness.servers import LINKS, USERS, deploying, kept_environments
 
 PICTURES = ROOT / "shared" / "pictures"
 SIZE = {"width": 1000, "height": 700}
@@ -23,7 +23,7 @@ def main() -> None:
     """Deploy the examples and take the pictures."""
     with (
         # On Connect's usual port, which the URLs in the pictures show.
-        LocalConnect(3939, environments=kept_environments(), links=links(), users=USERS) as server,
+        LocalConnect(3939, environments=kept_environments(), links=LINKS, users=USERS) as server,
         deploying(server.url, server.api_key, open_to_all=True) as deploy,
         open_browser() as browser,
         browser.new_context(viewport=SIZE, device_scale_factor=1.5) as context,

@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.catalogue import EXAMPLES, Example
 from shared.connect.__main__ import parse, print_keys, start
 from shared.connect.stopping import stop, wait
-from shared.harness.servers import Deploy, deploying, links
+from shared.harness.servers import LINKS, Deploy, deploying
 
 AT_A_TIME = 2  # deployments; more only wait for the processor
 
@@ -30,7 +30,7 @@ def main() -> None:
             stop(str(error))
 
     try:
-        with start(arguments, links=links()) as connect:
+        with start(arguments, links=LINKS) as connect:
             worker = threading.Thread(target=work)
             with deploying(connect.url, connect.api_key, open_to_all=True) as deploy:
                 worker.start()

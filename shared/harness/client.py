@@ -41,13 +41,12 @@ class Client:
             shutil.copytree(example.path, root / example.directory, ignore=ignore)
         # An exported CONNECT_* would take precedence over what `rsconnect add` saved.
         kept = {name: value for name, value in os.environ.items() if "CONNECT_" not in name}
-        home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "APPDATA"), str(root / "home"))
+        home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME"), str(root / "home"))
         # Otherwise it asks the package index for a newer client.
         quiet = {"RSCONNECT_DISABLE_VERSION_CHECK": "1", "PYTHONWARNINGS": "ignore"}
         # The client is installed beside this Python, and so is the uv that it runs.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self._environment = {**kept, **home, **quiet, "PATH": path}
-        self._program = shutil.which("rsconnect", path=path) or "rsconnect"
         (root / "home").mkdir()
 
     def run(self, *arguments: str, **variables: str) -> str:
@@ -55,11 +54,9 @@ class Client:
 
         variables: more of its environment.
         """
-        command = [self._program, *arguments]
+        options = {"cwd": self.root, "env": self._environment | variables}
         try:
-            lines = list(
-                self._processes.run(command, cwd=self.root, env={**self._environment, **variables})
-            )
+            lines = list(self._processes.run(["rsconnect", *arguments], **options))
         except subprocess.CalledProcessError as error:
             raise ClientError(COLOR.sub("", error.output)) from None
         return COLOR.sub("", "\n".join(lines))

@@ -22,6 +22,8 @@ from shared.harness.readme import commands
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Of a local Connect, besides `admin`, with their groups.
 USERS = [("ada", ["editors", "admins"]), ("josé", ["équipe"])]
+# What the index of a local Connect shows for each example.
+LINKS = {example.directory: example.links for example in EXAMPLES}
 Deploy = Callable[[Example], dict[str, str]]
 
 
@@ -45,15 +47,9 @@ class Server:
         return {"headers": self.headers, "verify": self.trust}
 
 
-def kept_environments() -> Path | None:
+def kept_environments() -> Path:
     """Return where virtual environments stay until the next run: in tox's directory."""
-    directory = os.environ.get("TOX_WORK_DIR")
-    return Path(directory, "environments") if directory else None
-
-
-def links() -> dict[str, list[tuple[str, str]]]:
-    """Return the labels and paths that a local Connect's index shows for each example."""
-    return {example.directory: example.links for example in EXAMPLES}
+    return Path(os.environ["TOX_WORK_DIR"], "environments")
 
 
 @contextmanager
@@ -69,24 +65,23 @@ def server_at(place: str) -> Iterator[Server]:
             deploy = stack.enter_context(deploying(NAMED_SERVER, key, unique=True))
             yield Server(NAMED_SERVER, key, deploy)
             return
-        proxy = None
+        address, proxy, trust = None, {}, CONTEXT
         if place == "tls":
             from shared.harness.tls import tls_proxy  # needs what only the console tests install
 
-            proxy = stack.enter_context(tls_proxy())
+            address, proxy, trust = stack.enter_context(tls_proxy())
         connect = LocalConnect(
-            address=proxy.url if proxy else None,
+            address=address,
             environments=kept_environments(),
-            links=links(),
+            links=LINKS,
             users=USERS,
             processes=3 if place == "processes" else 1,
         )
         stack.enter_context(connect)
         url = f"http://127.0.0.1:{connect.port}"
-        if proxy:
-            proxy.pass_on_to(url)
+        proxy["target"] = f"{url}/"
         deploy = stack.enter_context(deploying(url, connect.api_key))
-        yield Server(url, connect.api_key, deploy, proxy.trust if proxy else CONTEXT)
+        yield Server(url, connect.api_key, deploy, trust)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ USERS = [("josé", ["équipe", "lecteurs"]), ("ada", [])]
 
 
 @pytest.fixture(scope="session")
-def environments(tmp_path_factory):
+def environments():
     """A directory of virtual environments, which all servers of the tests share."""
-    return kept_environments() or tmp_path_factory.mktemp("environments")
+    return kept_environments()
 
 
 @pytest.fixture(scope="session")
@@ -91,10 +91,3 @@ def echo(api):
     content = api.post("content", json={}).json()
     deploy_bundle(api, content, make_bundle())
     return content
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Say which old Pythons were not tried."""
-    for report in terminalreporter.stats.get("skipped", []):
-        if "not tried" in (reason := report.longrepr[2]):
-            terminalreporter.write_line(reason.removeprefix("Skipped: "))
