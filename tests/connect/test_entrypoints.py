@@ -247,6 +247,16 @@ def test_app_goes_on_whatever_it_does_to_itself(start, at_import, in_view):
     assert len(answers) == 1 and process.alive, answers
 
 
+def test_import_that_hangs_is_reported_with_its_line(start):
+    job = Job(PROCESS, "1")
+    hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
+    with pytest.raises(NotStarted, match="did not start within 0.5 seconds"):
+        start(hanging, job=job, start_seconds=0.5).connect()
+    log = "\n".join(text for _, _, text in job.entries)
+    assert re.search(r'File "[^"]*app.py", line 3 in <module>', log)
+    assert "was stopped by the server" in log and "the last line" in log
+
+
 def test_time_for_the_import_ends_with_it(start):
     """Else each process would end after it."""
     source = """import faulthandler

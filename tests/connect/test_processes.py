@@ -149,24 +149,6 @@ def test_variables_of_an_app_reach_its_own_python_only(api, owner, content):
     assert owner.get(content["content_url"]).status_code == 204
 
 
-def test_import_that_hangs_is_reported_as_such(environments):
-    hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
-    with (
-        LocalConnect(environments=environments, limits=Limits(start_seconds=0.5)) as server,
-        key_client(server, "admin", "/__api__/v1/") as api,
-    ):
-        content = api.post("content", json={"name": "hangs"}).json()
-        deploy_bundle(api, content, make_bundle({"app.py": hanging}))
-        running = set(psutil.Process().children(recursive=True))
-        response = api.get(content["content_url"])
-        assert response.status_code == 502
-        assert "did not start within 0.5 seconds" in response.text
-        with key_client(server, "admin") as owner:
-            log = read_log(owner, content, "was stopped by the server")
-        assert re.search(r'File "[^"]*app.py", line 3 in <module>', log)
-        assert set(psutil.Process().children(recursive=True)) <= running
-
-
 def test_import_that_hangs_delays_no_redeployment(api, owner, own_echo, send, tmp_path):
     os.mkfifo(tmp_path / "importing")
     hanging = f"import threading\nopen('{tmp_path}/importing', 'w').close()\n"
