@@ -10,11 +10,6 @@ def crash():
     raise RuntimeError("secret")
 
 
-@app.route("/slash/")
-def slash():
-    return {}
-
-
 class Teapot(HTTPException):
     code = 418
 
@@ -59,15 +54,16 @@ def test_errors_are_json_for_everybody(errors, example, accept):
     headers = {"Accept": accept}
     for answer in (errors.get("/no/such/page", headers=headers), errors.options("/no/such/page")):
         assert (answer.status_code, list(answer.json)) == (404, ["message"])
-    for path in (example.list_url, example.item_url.format(lang="en"), "/slash/"):
+    for path in (example.list_url, example.item_url.format(lang="en")):
         answer = errors.patch(path, headers=headers)
         assert (answer.status_code, list(answer.json)) == (405, ["message"])
         assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
     answer = errors.get("/crash/of/app", headers=headers)
     assert (answer.status_code, answer.mimetype) == (500, "application/json")
     assert "secret" not in answer.text and "RuntimeError" not in answer.text
-    redirect = errors.get("/slash?a=1", headers=headers)
-    assert (redirect.status_code, redirect.mimetype) == (308, "text/html")
+    # Flask raises a redirect to the list, too.
+    answer = errors.get(example.list_url.rstrip("/"), headers=headers, follow_redirects=True)
+    assert answer.status_code == 200
 
 
 def test_exception_or_object_in_abort_is_a_message(errors):
