@@ -19,33 +19,26 @@ def app(environ, start_response):
 """
 
 
-@pytest.fixture
-def logged(server, api, owner, content):
-    """The jobs of a content whose app prints, and fails its only request."""
+def test_log_has_the_newest_line_at_the_end_and_each_with_its_time(server, api, owner, content):
+    """As text, and as a page for a browser."""
     _, task = deploy_bundle(api, content, make_bundle({"app.py": NOISY}))
     assert task["code"] == 0, task["output"]
     assert owner.get(content["content_url"]).status_code == 500
-    read_log(owner, content, "no greeting")
-    return server.store.get(content["guid"]).jobs
-
-
-def test_log_has_the_newest_line_at_the_end_and_each_with_its_time(owner, content, logged):
-    log = read_log(owner, content)
+    log = read_log(owner, content, "no greeting")
     for line in ("stdout: imported", "stderr: complained", "stderr: LookupError: no greeting"):
         assert re.search(rf"^\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {line}$", log, re.MULTILINE)
-    bundle, pid = logged[1].bundle_id, logged[1].pid
-    titles = (f"Build of bundle {bundle} ended", f"Process {pid} of bundle {bundle} is running")
+    process = server.store.get(content["guid"]).jobs[1]
+    bundle = process.bundle_id
+    titles = (
+        f"Build of bundle {bundle} ended",
+        f"Process {process.pid} of bundle {bundle} is running",
+    )
     places = [log.index(text) for text in (*titles, "imported", "no greeting")]
     assert places == sorted(places) and places[0] == 0
-
-
-def test_log_is_a_page_for_a_browser(owner, content, logged):
-    url = f"/connect/apps/{content['guid']}/logs"
-    page = owner.get(url, headers=PAGE)
+    page = owner.get(f"/connect/apps/{content['guid']}/logs", headers=PAGE)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert (
-        page.headers["Content-Security-Policy"] == owner.get("/").headers["Content-Security-Policy"]
-    )
+    policy = owner.get("/").headers["Content-Security-Policy"]
+    assert page.headers["Content-Security-Policy"] == policy
     places = [page.text.index(text) for text in ("<h2>Build", "<h2>Process", 'id="end"')]
     assert places == sorted(places)
     assert '<span class="stderr">LookupError: no greeting</span>' in page.text
