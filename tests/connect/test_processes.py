@@ -6,7 +6,7 @@ import select
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 
 import psutil
@@ -18,18 +18,19 @@ from tests.connect.support import (
     ask_echo,
     deploy_bundle,
     echo_source,
-    key_client,
     make_bundle,
     read_log,
 )
 
 PROCESSES = 2  # of each content; the other files' servers have one
+REQUESTS = 12  # to apps, at the same time
 
 
 @pytest.fixture(scope="module")
 def server(environments):
-    """A local Connect that runs several processes of each content."""
-    with LocalConnect(environments=environments, processes=PROCESSES) as server:
+    """A local Connect that runs several processes of each content, with few threads."""
+    limits = Limits(requests=REQUESTS, threads=REQUESTS + 1)
+    with LocalConnect(environments=environments, processes=PROCESSES, limits=limits) as server:
         yield server
 
 
@@ -84,8 +85,8 @@ def await_requests(server, count):
 
 def test_first_requests_start_each_process_once(server, owner, own_echo, pids):
     """Also when they come at the same time; later ones go to them in turn."""
-    with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: ask_echo(owner, own_echo), range(12)))
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        answers = list(pool.map(lambda _: ask_echo(owner, own_echo), range(REQUESTS)))
     assert pids() + pids() == pids() * 2
     assert {answer["pid"] for answer in answers} == set(pids())
     assert answers[0]["environ"]["wsgi.multiprocess"] == "True"
@@ -172,22 +173,16 @@ def test_process_that_hangs_gets_no_more_requests(server, owner, own_echo, pids,
     assert sorted(pids()) == sorted(running)
 
 
-def test_requests_that_hang_leave_threads_for_the_api(environments, tmp_path):
-    os.mkfifo(tmp_path / "hold")
-    limits = Limits(requests=2, threads=3)
-    with LocalConnect(environments=environments, limits=limits) as server, ExitStack() as stack:
-        api = stack.enter_context(key_client(server, "admin", "/__api__/v1/"))
-        content = api.post("content", json={"name": "hangs"}).json()
-        deploy_bundle(api, content, make_bundle())
-        for number in range(2):
-            connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port)))
-            target = f"/content/{content['guid']}/hold?{tmp_path}/hold"
-            connection.request("GET", target, headers=api.headers)
-            await_requests(server, number + 1)
-        refused = api.get(content["content_url"])
-        message = "2 requests to apps are in progress.\n"
+def test_requests_that_hang_leave_threads_for_the_api(server, owner, own_echo, send, holding):
+    with holding():
+        for _ in range(REQUESTS - PROCESSES):
+            send("waits")
+        await_requests(server, REQUESTS)
+        refused = owner.get(own_echo["content_url"])
+        message = f"{REQUESTS} requests to apps are in progress.\n"
         assert (refused.status_code, refused.text) == (503, message)
-        assert api.get("user").status_code == 200
+        assert owner.get("/__api__/v1/user").status_code == 200
+    await_requests(server, 0)
 
 
 @pytest.mark.parametrize("path", ["hold", "stream"])

@@ -2,12 +2,12 @@
 
 import os
 import threading
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
 import psutil
 import pytest
 
-from shared.connect.running import environments as building
 from shared.connect.server import LOCK, CannotStart, LocalConnect, lock, remove_dead
 from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
 
@@ -74,42 +74,21 @@ def test_start_removes_what_killed_servers_left(monkeypatch, tmp_path):
     assert left == {"connect-alive", "connect-else"}
 
 
-def test_stopping_during_requests_leaves_and_prints_nothing(
-    environments, monkeypatch, tmp_path, caplog
-):
-    """A program that hangs, a deployment, an app that hangs, and an answer that is half sent."""
-    fifos = {name: tmp_path / name for name in ("asked", "held", "second")}
-    for path in fifos.values():
-        os.mkfifo(path)
+def test_stopping_during_requests_leaves_and_prints_nothing(environments, tmp_path, caplog):
+    """An app that hangs, and an answer that is half sent; test_builds.py has a build."""
     threads, children = set(threading.enumerate()), set(psutil.Process().children())
-    hanging_uv = tmp_path / "uv"
-    hanging_uv.write_text(f"#!/bin/sh\necho >> {fifos['asked']}\nsleep 600\n", encoding="utf-8")
-    hanging_uv.chmod(0o700)
-    with LocalConnect(environments=environments, processes=2) as server:
+    with LocalConnect(environments=environments, processes=2) as server, ExitStack() as stack:
         with key_client(server, "admin", "/__api__/v1/") as api:
             content = api.post("content", json={"name": "echo"}).json()
             deploy_bundle(api, content, make_bundle())
-            monkeypatch.setattr(building, "UV", str(hanging_uv))
-            other = api.post("content", json={"name": "other"}).json()
-            bundle = make_bundle({"requirements.txt": "other"})
-            bundle = api.post(f"content/{other['guid']}/bundles", content=bundle).json()
-            deploy = {"bundle_id": bundle["id"]}
-            task = api.post(f"content/{other['guid']}/deploy", json=deploy).json()["task_id"]
-        app = f"/content/{content['guid']}"
-        paths = [
-            "/__api__/v1/server_settings/python",
-            f"/__api__/v1/tasks/{task}?wait=30",
-            f"{app}/hold?{fifos['held']}",
-            f"{app}/stream?{fifos['second']}",
-        ]
-        connections = [HTTPConnection("127.0.0.1", server.port) for _ in paths]
-        for connection, path in zip(connections, paths, strict=True):
-            connection.request("GET", path, headers={"Authorization": f"Key {server.api_key}"})
-        with fifos["held"].open("wb"), fifos["second"].open("wb"):  # once the app reads
-            fifos["asked"].read_bytes()
+        fifos = {path: tmp_path / path for path in ("hold", "stream")}
+        for path, fifo in fifos.items():
+            os.mkfifo(fifo)
+            connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", server.port)))
+            target = f"/content/{content['guid']}/{path}?{fifo}"
+            connection.request("GET", target, headers={"Authorization": f"Key {server.api_key}"})
+        with fifos["hold"].open("wb"), fifos["stream"].open("wb"):  # once the app reads
             server.close()
     assert [thread for thread in set(threading.enumerate()) - threads if not thread.daemon] == []
     assert set(psutil.Process().children()) <= children
-    for connection in connections:
-        connection.close()
     assert [record.exc_text for record in caplog.records if record.exc_info] == []
