@@ -75,17 +75,16 @@ def pytest_terminal_summary(terminalreporter, exitstatus: int) -> None:
     if NAMED_SERVER:
         terminalreporter.write_line(f"On {NAMED_SERVER}.")
     # For `python -m shared.commands.counts`, at the end of the tox run with this process.
-    if directory := os.environ.get("TOX_ENV_DIR"):
-        reports = terminalreporter.stats
-        failed = [report.nodeid for kind in ("failed", "error") for report in reports.get(kind, ())]
-        skipped = {
-            report.longrepr[2].removeprefix("Skipped: ") for report in reports.get("skipped", ())
-        }
-        if exitstatus and not failed:
-            failed = ["the tests ended early; its output tells why"]
-        run = {"tox": os.getppid(), "passed": len(reports.get("passed", ())), "failed": failed}
-        text = json.dumps(run | {"skipped": sorted(skipped)})
-        Path(directory, "tests.json").write_text(text, encoding="utf-8")
+    reports = terminalreporter.stats
+    failed = [report.nodeid for kind in ("failed", "error") for report in reports.get(kind, ())]
+    skipped = {
+        report.longrepr[2].removeprefix("Skipped: ") for report in reports.get("skipped", ())
+    }
+    if exitstatus and not failed:
+        failed = ["the tests ended early; its output tells why"]
+    run = {"tox": os.getppid(), "passed": len(reports.get("passed", ())), "failed": failed}
+    text = json.dumps(run | {"skipped": sorted(skipped)})
+    Path(os.environ["TOX_ENV_DIR"], "tests.json").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -170,7 +169,9 @@ def visitor(request, pytestconfig):
     """What a visitor of the place needs: options of httpx.Client."""
     if pytestconfig.option.place == "thread":
         return {"verify": CONTEXT}
-    return request.getfixturevalue("server").visitor
+    server = request.getfixturevalue("server")
+    # New content answers its owner only.
+    return {"headers": server.headers, "verify": server.trust}
 
 
 @pytest.fixture(scope="session")
@@ -195,10 +196,7 @@ def context(server):
 
     expect.set_options(timeout=30_000)  # for a busy machine
     headers = server.headers
-    with (
-        open_browser() as browser,
-        browser.new_context(extra_http_headers=headers) as context,
-    ):
+    with open_browser() as browser, browser.new_context(extra_http_headers=headers) as context:
         yield context
 
 

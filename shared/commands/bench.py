@@ -45,10 +45,8 @@ def copy(example: Example, parent: Path, count: int) -> Path:
 
 
 def pyperf(directory: Path, *arguments: str) -> None:
-    """Run pyperf in a directory; exits as it does when it fails, after it has printed why."""
-    run = subprocess.run([sys.executable, "-m", "pyperf", *arguments], cwd=directory)
-    if run.returncode:
-        sys.exit(run.returncode)
+    """Run pyperf in a directory."""
+    subprocess.run([sys.executable, "-m", "pyperf", *arguments], cwd=directory, check=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Deploys all examples to a local Connect with the README's commands, and serves them until Ctrl-C."""
 
-import itertools
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,16 +44,12 @@ def main() -> None:
 def deploy_all(deploy: Deploy) -> dict[Example, str]:
     """Deploy all examples, and return the base URL of each at its vanity path."""
 
-    finished = itertools.count(1)
-
     def run(example: Example) -> str:
-        began = time.monotonic()
         try:
             url = deploy(example)["vanity"]
         except Exception as error:
             raise RuntimeError(f"{example.directory} cannot be deployed: {error}") from error
-        seconds, number = time.monotonic() - began, next(finished)
-        print(f"[{number}/{len(EXAMPLES)}] {example.directory} is up ({seconds:.1f} s)", flush=True)
+        print(f"{example.directory} is up", flush=True)
         return url
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:

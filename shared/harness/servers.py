@@ -29,7 +29,7 @@ Deploy = Callable[[Example], dict[str, str]]
 
 @dataclass(frozen=True)
 class Server:
-    """A server, how to deploy to it, and what its visitors need."""
+    """A server, how to deploy to it, and what verifies its certificate."""
 
     url: str  # for those who deploy
     key: str
@@ -40,11 +40,6 @@ class Server:
     def headers(self) -> dict[str, str]:
         """The header of a request as the owner of what is deployed."""
         return {"Authorization": f"Key {self.key}"}
-
-    @property
-    def visitor(self) -> dict[str, object]:
-        """Options of httpx.Client: new content answers its owner only."""
-        return {"headers": self.headers, "verify": self.trust}
 
 
 def kept_environments() -> Path:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import WSGIRequestHandler, make_server
+
 # Where Connect mounts content: below its GUID, and at a path of the publisher's choice.
 MOUNTS = {
     "root": "",
@@ -43,10 +46,15 @@ def load(directory: Path) -> Callable:
 
 def mounted(app: Callable) -> Callable:
     """Return a WSGI app that serves an app below each of the MOUNTS."""
-    # Only the environments of the examples have Werkzeug.
-    from werkzeug.middleware.dispatcher import DispatcherMiddleware
-
     return DispatcherMiddleware(app, dict.fromkeys(filter(None, MOUNTS.values()), app))
+
+
+class Handler(WSGIRequestHandler):
+    """Keeps connections, as Connect does, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *args: object) -> None: ...
 
 
 @contextmanager
@@ -55,17 +63,8 @@ def serving(app: Callable, **options) -> Iterator[int]:
 
     options: those of Werkzeug's make_server.
     """
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    class Handler(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"  # keeps connections, as Connect does
-
-        def log_request(self, *args: object) -> None:
-            """Log nothing."""
-
-    with make_server(
-        "127.0.0.1", 0, app, threaded=True, request_handler=Handler, **options
-    ) as server:
+    options |= {"threaded": True, "request_handler": Handler}
+    with make_server("127.0.0.1", 0, app, **options) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
         try:
