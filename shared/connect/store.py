@@ -4,7 +4,6 @@ import itertools
 import re
 import shutil
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
-from werkzeug.exceptions import BadGateway, Conflict, HTTPException, NotFound
+from werkzeug.exceptions import BadGateway, Conflict, NotFound
 
 from .bundles import Bundle
-from .errors import ConnectError, Problem
+from .errors import ConnectError, Problem, http_error
 from .jobs import BUILD, PROCESS, Job, now
 from .limits import Limits
 from .running.apps import App, NotStarted, Pool, variables
@@ -366,7 +365,8 @@ class Store:
                 later = "is built; one that was deployed after it is active."
                 job.add(f"Bundle {bundle.id} {'is active.' if active else later}")
         except Exception as error:  # whatever it is, clients wait for the end
-            bundle.failure = reason_of(error)
+            known = isinstance(error, BuildError)
+            bundle.failure = str(error) if known else http_error(error).description or ""
             if content.bundles.get(bundle.id) is not bundle:
                 # With what the build has written since.
                 kept = content.guid in self.by_guid
@@ -399,15 +399,6 @@ class Store:
             cwd=bundle.files,
             env=variables(python, given),
         )
-
-
-def reason_of(error: Exception) -> str:
-    """Say in one line why a build failed."""
-    if isinstance(error, OSError):  # without the path, which is the server's
-        return error.strerror or str(error)
-    if isinstance(error, BuildError | HTTPException):
-        return getattr(error, "description", None) or str(error)
-    return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
 def below(path: str, above: str) -> bool:

@@ -233,8 +233,7 @@ class Environments:
         with contextlib.suppress(subprocess.CalledProcessError):
             for line in self._children.run(command, env=inherited()):
                 if setting := re.match(r"(global|install|:env:)\.([\w-]+)=(.+)", line):
-                    with contextlib.suppress(SyntaxError, ValueError):
-                        found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))
+                    found[setting[1]][setting[2]] = str(ast.literal_eval(setting[3]))
         options = found["global"] | found["install"] | found[":env:"]  # pip's order
         settings = {
             FROM_PIP[name]: " ".join(options[name].split()) for name in options.keys() & FROM_PIP
