@@ -80,6 +80,5 @@ def test_file_that_is_not_stored_whole_is_deleted(files, monkeypatch):
     assert list(directory.iterdir()) == []
     assert upload(client, "a.txt").status_code == 201
     shutil.rmtree(directory)
-    assert upload(client, "b.txt").json() == {
-        "message": "b.txt was not stored: No such file or directory."
-    }
+    message = {"message": "b.txt was not stored: No such file or directory."}
+    assert upload(client, "b.txt").json() == message

@@ -34,20 +34,14 @@ def test_what_is_missing_or_no_number_is_null(table):
     ]
 
 
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (["id;day;city"], "visits.csv has no column id"),
-        ([HEADER, "x,2026-11-26,Tartu,1,1"], "visits.csv, line 2: "),
-        ([HEADER, "1,26.11.2026,Tartu,1,1"], "visits.csv, line 2: "),
-        ([HEADER, "1,,,,1_000"], "visits.csv, line 2: "),
-        ([HEADER, "1,,,,", "1,,,,"], "two rows have the same id"),
-    ],
-    ids=["column", "number", "date", "underscore", "id"],
-)
-def test_bad_table_stops_the_app_at_its_start(table, lines, message):
-    with pytest.raises(CannotImport, match=message):
-        table(*lines)
+def test_bad_table_stops_the_app_at_its_start(table):
+    with pytest.raises(CannotImport, match="visits.csv has no column id"):
+        table("id;day;city")
+    for line in ("x,2026-11-26,Tartu,1,1", "1,26.11.2026,Tartu,1,1", "1,,,,1_000"):
+        with pytest.raises(CannotImport, match="visits.csv, line 2: "):
+            table(HEADER, line)
+    with pytest.raises(CannotImport, match="two rows have the same id"):
+        table(HEADER, "1,,,,", "1,,,,")
 
 
 def test_list_is_filtered_and_comes_in_pages_of_100_at_most(table):
