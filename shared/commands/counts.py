@@ -1,9 +1,7 @@
 """Prints how many tests of this tox run passed, which failed, and what was not tested."""
 
-import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -44,17 +42,13 @@ def summary(runs: dict[str, dict], names: list[str]) -> Iterator[str]:
             yield f"FAILED {name}: {len(more)} more"
         yield from (f"not tested in {name}: {reason}" for reason in run["skipped"])
     missing = [name for name in names if name not in runs and name not in WITHOUT_TESTS]
-    unfound = {}  # Pythons, by the environment
-    for name in missing:
-        if (python := re.match(r"py3(\d+)-", name)) and not starts(f"python3.{python[1]}"):
-            unfound[name] = f"3.{python[1]}"
-    if unfound:
-        yield f"not tested: Python {', '.join(dict.fromkeys(unfound.values()))} (not found)"
-    if others := [name for name in missing if name not in unfound]:
+    pythons = sorted({f"3.{name[3:5]}" for name in missing if name.startswith("py3")})
+    if unfound := [python for python in pythons if not starts(f"python{python}")]:
+        yield f"not tested: Python {', '.join(unfound)} (not found)"
+    if others := [name for name in missing if f"3.{name[3:5]}" not in unfound]:
         yield f"not tested: {', '.join(others)} (no result)"
 
 
-@functools.cache
 def starts(python: str) -> bool:
     """Whether a Python starts; pyenv leaves commands for those that it does not run."""
     if path := shutil.which(python):
