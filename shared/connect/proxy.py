@@ -59,16 +59,7 @@ class Proxy:
         found = self._store.find(environ["PATH_INFO"])
         if found is None:
             return self._site(environ, start_response)
-        return self._pass_on(environ, start_response, *found)
-
-    def _pass_on(
-        self,
-        environ: Environ,
-        start_response: Callable,
-        content: Content,
-        mount: str,
-        bundle_id: str | None,
-    ) -> Iterable[bytes]:
+        content, mount, bundle_id = found
         target = target_of(environ)
         if environ["PATH_INFO"] == mount:
             _, mark, query = target.partition("?")

@@ -1,7 +1,6 @@
 """What an entrypoint may name, and how an app that does not start is reported."""
 
 import ast
-import contextlib
 import itertools
 import os
 import re
@@ -78,7 +77,7 @@ def reason(start):
     def reason(*arguments, **options):
         job = Job(PROCESS, "1")
         with pytest.raises(NotStarted) as raised:
-            start(*arguments, job=job, **options).connect()
+            ask(start(*arguments, job=job, **options))
         job.report(0, 60)  # waits for its end
         assert job.ended and job.entries[-1].text == raised.value.description
         return raised.value.description.removeprefix("The app did not start: ")
@@ -162,7 +161,8 @@ APPS = {
 def test_whatever_may_be_an_app_starts(start, tmp_path, source):
     for name in ("secrets.py", "waitress.py"):
         (tmp_path / name).write_text("def OWN(environ, start_response): pass", encoding="utf-8")
-    start(source, start_seconds=18).connect().close()
+    with start(source, start_seconds=18).connected():
+        pass
 
 
 SERVING = {
@@ -233,7 +233,7 @@ DOINGS = {
 
 def ask(process, path="/"):
     """The status and the body of what a process answers; None for a visitor who leaves at once."""
-    with contextlib.closing(process.connect()) as connection:
+    with process.connected() as connection:
         connection.request("GET", path, headers={"Connection": "close"})
         with connection.getresponse() as response:
             return None if path == "/left" else (response.status, response.read())
@@ -251,7 +251,7 @@ def test_import_that_hangs_is_reported_with_its_line(start):
     job = Job(PROCESS, "1")
     hanging = "import threading\nprint('the last line')\nthreading.Event().wait()\n"
     with pytest.raises(NotStarted, match="did not start within 0.5 seconds"):
-        start(hanging, job=job, start_seconds=0.5).connect()
+        ask(start(hanging, job=job, start_seconds=0.5))
     log = "\n".join(text for _, _, text in job.entries)
     assert re.search(r'File "[^"]*app.py", line 3 in <module>', log)
     assert "was stopped by the server" in log and "the last line" in log

@@ -185,17 +185,14 @@ class App:
             return "is ending"
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a new connection to the app, once it listens; raises NotStarted, and OSError."""
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[http.client.HTTPConnection]:
+        """Give a new connection to the app, once it listens; raises NotStarted, and OSError."""
         self._started.result()
-        connection = http.client.HTTPConnection("127.0.0.1")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        try:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(self._path))
-        except OSError:
-            connection.close()
-            raise
-        return connection
+            yield connection
 
     def stop(self) -> None:
         """Stop the app and all that it started."""
@@ -247,7 +244,7 @@ class Pool:
                 with self._lock:
                     app = self._start()
                     self._apps = {each for each in self._apps if each.alive} | {app}
-            with contextlib.closing(app.connect()) as connection:
+            with app.connected() as connection:
                 yield connection
         except NotStarted as failure:
             if failure is not self._failure:
