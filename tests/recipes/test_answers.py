@@ -60,11 +60,11 @@ def test_what_is_missing_in_a_data_frame_is_null(cook):
     code = """
 @app.route("/rows")
 def get_rows():
-    columns = {"number": [0.1 + 0.2, float("inf")], "text": ["你好", float("nan")]}
+    columns = {"number": [1 / 3, float("inf")], "text": ["你好", float("nan")]}
     return rows_of(pandas.DataFrame(columns, index=["a", "b"]))
 """
     answer = cook("Send a data frame", code=code).get("/rows")
-    number = pytest.approx(0.3, rel=1e-14)
+    number = pytest.approx(1 / 3, rel=1e-14)
     assert answer.json == [{"number": number, "text": "你好"}, {"number": None, "text": None}]
 
 
