@@ -38,14 +38,13 @@ def main() -> None:
         page.screenshot(full_page=True, path=PICTURES / "index.png")
 
         page.set_viewport_size(HALF)
-        show(page.get_by_role("heading", name="Content"))
-        index = page.screenshot()
+        index = picture(page.get_by_role("heading", name="Content"))
         first = EXAMPLES[0]
         page.goto(bases[first] + first.console_urls[0])
-        halves = [try_out(page), index]
+        halves = [b64encode(half).decode() for half in (try_out(page), index)]
         page.set_viewport_size(OVERVIEW)
-        data = [f"data:image/png;base64,{b64encode(half).decode()}" for half in halves]
-        page.set_content(STYLE + "".join(f'<img src="{url}">' for url in data))
+        images = [f'<img src="data:image/png;base64,{half}">' for half in halves]
+        page.set_content(STYLE + "".join(images))
         page.screenshot(path=PICTURES / "overview.png")
 
 
@@ -58,13 +57,13 @@ def try_out(page: Page) -> bytes:
     operation.get_by_placeholder("lang").fill("sw")
     operation.get_by_role("button", name="Execute").click()
     operation.locator(".live-responses-table").wait_for()
-    show(operation.locator(".responses-wrapper"))
-    return page.screenshot(animations="disabled")
+    return picture(operation.locator(".responses-wrapper"))
 
 
-def show(part: Locator) -> None:
-    """Scroll until a part of the page is near its top."""
+def picture(part: Locator) -> bytes:
+    """Scroll until a part of the page is near its top, and take a picture of what is then shown."""
     part.evaluate("part => { part.style.scrollMargin = '16px'; part.scrollIntoView(); }")
+    return part.page.screenshot(animations="disabled")
 
 
 if __name__ == "__main__":

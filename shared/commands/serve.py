@@ -20,7 +20,7 @@ def main() -> None:
 
     def work() -> None:
         try:
-            print_table(deploy_all(deploy))
+            deploy_all(deploy)
             print("The examples are open to all; new content is its owner's.")
             print(f"See the logs and sign in: {connect.url}/")
             print_keys(connect)
@@ -41,8 +41,8 @@ def main() -> None:
     print("Stopped.", flush=True)
 
 
-def deploy_all(deploy: Deploy) -> dict[Example, str]:
-    """Deploy all examples, and return the base URL of each at its vanity path."""
+def deploy_all(deploy: Deploy) -> None:
+    """Deploy all examples, and print the URLs of each, below 100 columns."""
 
     def run(example: Example) -> str:
         try:
@@ -53,15 +53,11 @@ def deploy_all(deploy: Deploy) -> dict[Example, str]:
         return url
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return dict(zip(EXAMPLES, pool.map(run, EXAMPLES)))
-
-
-def print_table(urls: dict[Example, str]) -> None:
-    """Print the URLs of each example, below 100 columns."""
+        urls = list(pool.map(run, EXAMPLES))
     print()
-    for example in EXAMPLES:
+    for example, url in zip(EXAMPLES, urls):
         for number, (label, path) in enumerate(example.links):
-            print(f"{'' if number else example.id:12} {label:8} {urls[example]}{path}")
+            print(f"{'' if number else example.id:12} {label:8} {url}{path}")
     print()
 
 
