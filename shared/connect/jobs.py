@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 LINES, SIZE = 10_000, 2**20  # lines and characters of a log; older ones go
-LINE = 2**16  # characters of a line
 BUILD = "python_restore"  # the tags of Connect's jobs
 PROCESS = "run_python_api"
 numbers = map(str, itertools.count(1))
@@ -54,8 +53,6 @@ class Job:
 
     def add(self, text: str, source: str = "stdout") -> None:
         """Add a line."""
-        if len(text) > LINE:
-            text = f"{text[:LINE]} ... {len(text) - LINE} more characters"
         with self._changed:
             self._entries.append(Entry(now(), source, text))
             self._size += len(text)

@@ -252,7 +252,6 @@ class Store:
         # Apart, so that a first deployment is of bundle 1.
         self._content_ids = map(str, itertools.count(1))
         self._bundle_ids = map(str, itertools.count(1))
-        self._sockets = map(str, itertools.count(1))
 
     def all(self) -> list[Content]:
         """Return all content items; others may come and go meanwhile."""
@@ -393,7 +392,7 @@ class Store:
             python,
             bundle.manifest.entrypoint,
             job,
-            self._directory / next(self._sockets),
+            self._directory / job.number,
             self.processes,
             self._limits.start_seconds,
             cwd=bundle.files,

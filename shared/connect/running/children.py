@@ -10,14 +10,13 @@ from typing import IO
 
 from werkzeug.exceptions import ServiceUnavailable
 
-from ..jobs import LINE
-
 GUARD = Path(__file__).with_name("guard.py")
+LINE = 2**16  # characters of a line; a longer one comes in parts
 OUTPUT = 2**20  # characters of a command that are kept to say why it failed
 
 
 def lines_of(stream: IO[str]) -> Iterator[str]:
-    """Yield the lines of a stream, without their ends, as they come; a long one in parts."""
+    """Yield the lines of a stream, without their ends, as they come."""
     while line := stream.readline(LINE):
         yield line.rstrip("\n")
 
