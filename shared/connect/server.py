@@ -30,7 +30,6 @@ from .users import Users
 PREFIX, LOCK = "connect-", "local-connect.lock"
 ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?", re.I)
 API_KEY = re.compile("[!-~]+")  # what each client can send in a header
-LONGEST = 90  # bytes of its path: macOS has 104 for that of a socket, Linux 108
 
 
 def lock(directory: Path) -> IO:
@@ -114,8 +113,6 @@ class LocalConnect:
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
             temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
             self.directory = Path(self._open.enter_context(temporary))
-            if len(os.fsencode(self.directory)) > LONGEST:
-                raise OSError(f"the path of {self.directory} is too long for sockets")
             self._open.enter_context(lock(self.directory))
             self.users = Users(users, api_key)
             self.api_key = self.users.admin.key

@@ -32,14 +32,10 @@ def test_port_in_use_or_unknown_is_one_line(server):
             LocalConnect(port)
 
 
-def test_temporary_directory_of_no_use_is_one_line(monkeypatch, tmp_path):
-    """It takes no files, or its path is too long for a socket."""
-    (tmp_path / ("x" * 80)).mkdir()
-    for path in ("/proc", str(tmp_path / ("x" * 80))):
-        monkeypatch.setattr("tempfile.tempdir", path)
-        with pytest.raises(CannotStart, match=f"{path}.* another TMPDIR"):
-            LocalConnect()
-    assert list((tmp_path / ("x" * 80)).iterdir()) == []
+def test_temporary_directory_of_no_use_is_one_line(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/proc")
+    with pytest.raises(CannotStart, match="/proc.* another TMPDIR"):
+        LocalConnect()
 
 
 @pytest.mark.parametrize(
