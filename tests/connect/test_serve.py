@@ -125,16 +125,6 @@ def test_ctrl_c_during_the_deployments(start, environments, temporary):
     check_stops(process, temporary)
 
 
-def test_empty_server_stops_when_its_terminal_is_closed(start, temporary):
-    # Under nohup, the tests and what they start ignore this signal.
-    process = start(*SERVER, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
-    url = re.search(r"http://\S+", until(process, "Ctrl-C stops it."))[0]
-    assert "Nothing is deployed yet" in httpx.get(url, timeout=60).text
-    process.ptyproc.fileobj.close()
-    process.wait()
-    assert list(temporary.iterdir()) == []
-
-
 def test_signals_reach_what_a_command_starts(start):
     """Also one that the command ignores, as after nohup."""
     child = """import signal
@@ -174,18 +164,27 @@ def test_options_are_those_of_the_server(monkeypatch):
     }
 
 
-def test_keys_are_printed_and_the_port_beside_an_address(start):
-    """An empty key is none: CI gives an unset secret so."""
-    address = ("--address", "https://connect.example.com/")
-    process = start(*SERVER, *address, "--user", "ada:editors", api_key="")
+def test_empty_server_prints_keys_and_stops_when_its_terminal_is_closed(start, temporary):
+    """An empty key is none: CI gives an unset secret so. Beside an address, it prints the port."""
+    process = start(
+        *SERVER,
+        *("--address", "https://connect.example.com/", "--user", "ada:editors"),
+        api_key="",
+        # Under nohup, the tests and what they start ignore this signal.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     printed = until(process, "Ctrl-C stops it.")
-    assert re.search(r"API key of admin: \w{32} \(administrator\)", printed)
     assert printed.splitlines()[0] == "Local Connect at https://connect.example.com/"
+    assert re.search(r"API key of admin: \w{32} \(administrator\)", printed)
     url = re.search(r"It listens at (http://127\.0\.0\.1:\d+/)", printed)[1]
+    assert "Nothing is deployed yet" in httpx.get(url, timeout=60).text
     key = re.search(r"API key of ada: (\w{32}) \(viewer\)", printed)[1]
-    headers = {"Authorization": f"Key {key}", "Host": "connect.example.com"}
+    headers = {"Authorization": f"Key {key}"}
     user = httpx.get(f"{url}__api__/v1/user", headers=headers, timeout=60).json()
     assert user["username"] == "ada"
+    process.ptyproc.fileobj.close()
+    process.wait()
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(("option", "value"), [("--processes", "0"), ("--user", ":editors")])
