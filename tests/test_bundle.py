@@ -22,25 +22,17 @@ from shared.harness.recipes import recipes_for
 REPAIR = "to write it again, tox run -e manifests"
 
 
-@pytest.fixture(scope="session")
-def manifest(example):
-    """The manifest that the client writes for the directory as it is now."""
-    with private_client() as client:
-        return client.write_manifest(client.root / example.directory)
-
-
-def test_committed_manifest_is_that_of_its_directory(example, manifest):
+def test_committed_manifest_is_that_of_its_directory(example):
     """Connect publishes from git by the manifest alone."""
+    with private_client() as client:
+        manifest = client.write_manifest(client.root / example.directory)
     committed = json.loads((example.path / "manifest.json").read_text(encoding="utf-8"))
     listed, there = set(committed.pop("files")), set(manifest["files"])
     assert listed == there, f"manifest.json lists {listed}; the client bundles {there}: {REPAIR}"
     for key in sorted(committed.keys() - {"locale", "python"}):  # these are the machine's
         assert committed[key] == manifest[key], f"{key} of manifest.json is stale: {REPAIR}"
     assert manifest["python"]["package_manager"]["package_file"] == "requirements.txt"
-
-
-def test_client_tells_connect_which_pythons_will_do(manifest):
-    """Without a constraint, Connect takes the minor version of the person who deploys."""
+    # Without a constraint, Connect takes the minor version of the person who deploys.
     pythons = SpecifierSet(manifest["environment"]["python"]["requires"])
     assert list(pythons.filter(["3.9", "3.10", "3.15"])) == ["3.10", "3.15"]
 

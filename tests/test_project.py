@@ -71,13 +71,6 @@ def test_requirements_keep_out_what_breaks_the_example():
         assert version not in requirement.specifier, f"{directory}: {requirement}"
 
 
-def test_project_and_content_are_named_like_the_directory(example):
-    text = (example.path / "pyproject.toml").read_text(encoding="utf-8")
-    for key in ("name", "title"):
-        line = f'{key} = "{example.directory}"'
-        assert line in text.splitlines(), f"{example.directory}/pyproject.toml lacks: {line}"
-
-
 def test_example_is_tested_on_each_python(example, tox):
     names = {f"py31{minor}-{example.id}" for minor in range(6)} | {f"py310-{example.id}-lowest"}
     missing = names - set(tox["tox"]["env_list"])
