@@ -149,9 +149,8 @@ class App:
 
     def _remove_files(self) -> None:
         os.close(self._control)
-        for path in (str(self._path), f"{self._path}{CONTROL}"):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        for path in (self._path, Path(f"{self._path}{CONTROL}")):
+            path.unlink(missing_ok=True)
 
     def _reason(self, cause: str) -> str:
         """Say why the app did not start; cause: what the runner says, if anything."""

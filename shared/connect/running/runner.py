@@ -250,7 +250,6 @@ class Task(task.WSGITask):
             "SERVER_PORT": "80",
             "SERVER_SOFTWARE": "waitress",
             "REMOTE_ADDR": "127.0.0.1",
-            "REMOTE_HOST": "127.0.0.1",
             "wsgi.errors": ERRORS,
             "wsgi.multithread": False,
             "wsgi.multiprocess": self.multiprocess,
