@@ -50,10 +50,9 @@ def test_app_is_told_the_public_address(environments):
             content = api.post("content", json={"name": "behind"}).json()
             deploy_bundle(api, content, make_bundle())
             mount = f"/content/{content['guid']}"
-            names = ("X-RSC-Request", "RStudio-Connect-App-Base-URL", "X-Forwarded-Proto")
-            names += ("X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Forwarded-For")
-            names += ("X-Forwarded-Prefix",)
-            forged = {name: "evil.example" for name in names} | {"Host": "connect.example"}
+            forwarded = [f"X-Forwarded-{of}" for of in ("Proto", "Host", "Port", "For", "Prefix")]
+            names = ["X-RSC-Request", "RStudio-Connect-App-Base-URL", "Forwarded", *forwarded]
+            forged = dict.fromkeys(names, "evil.example") | {"Host": "connect.example"}
             environ = api.get(f"{server.url}{mount}/a?b=c", headers=forged).json()["environ"]
     assert content["content_url"] == f"{server_url}{mount}/" == f"https://connect.example{mount}/"
     assert environ["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
@@ -133,10 +132,8 @@ def test_request_and_answer_pass_whole(owner, echo):
 def test_answer_is_passed_on_as_it_comes(owner, own_echo, tmp_path, caplog):
     """One that breaks off is not taken for whole."""
     os.mkfifo(tmp_path / "second")
-    url, pid = (
-        f"{own_echo['content_url']}stream?{tmp_path}/second",
-        ask_echo(owner, own_echo)["pid"],
-    )
+    url = f"{own_echo['content_url']}stream?{tmp_path}/second"
+    pid = ask_echo(owner, own_echo)["pid"]
     with owner.stream("GET", url) as response:
         parts = response.iter_raw()
         assert next(parts) == b"first"

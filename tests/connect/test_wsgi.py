@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.connect.support import deploy_bundle, make_bundle, read_log, unique
+from tests.connect.support import deploy_bundle, make_bundle, read_log
 
 WSGI_APP = Path(__file__).with_name("wsgi_app.py").read_text(encoding="utf-8")
 
@@ -14,10 +14,9 @@ WSGI_APP = Path(__file__).with_name("wsgi_app.py").read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def app(api):
     """A content item with an app that answers as the path says."""
-    content = api.post("content", json={"name": unique("wsgi")}).json()
+    content = api.post("content", json={}).json()
     deploy_bundle(api, content, make_bundle({"app.py": WSGI_APP}))
-    yield content
-    api.delete(f"content/{content['guid']}")
+    return content
 
 
 @pytest.fixture
