@@ -10,7 +10,6 @@ import threading
 from contextlib import contextmanager
 
 import httpx
-import pytest
 from packaging.specifiers import SpecifierSet
 
 from shared import contract
@@ -66,16 +65,6 @@ def test_client_has_the_options_that_the_pages_show():
             assert about and "NAME=VALUE" in about[0], f"{page}: {match[0]}: {match[1]}"
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The first example, installed as its README says; test_readme.py compares the others'."""
-    example = EXAMPLES[0]
-    copy = shutil.copytree(example.path, tmp_path_factory.mktemp("copy") / example.directory)
-    *steps, _ = commands("Run", example.readme)
-    subprocess.run(["sh", "-c", " && ".join(steps)], cwd=copy, check=True)
-    return copy
-
-
 @contextmanager
 def run_from_readme(command, directory, **variables):
     """Run a command that serves in a directory, at a free port; give the URL that it prints."""
@@ -96,19 +85,19 @@ def run_from_readme(command, directory, **variables):
             process.terminate()
 
 
-def test_readme_of_an_example_runs_it_and_calls_it(installed):
-    *_, command = commands("Run", EXAMPLES[0].readme)
-    with run_from_readme(command, installed, FLASK_RUN_PORT="0") as url:
-        recipes_for(EXAMPLES[0])["Call"].check(url, installed)
-
-
-def test_readme_runs_an_example_with_four_processes_below_a_path(installed, tmp_path):
-    subprocess.run([".venv/bin/pip", "install", "--quiet", "gunicorn"], cwd=installed, check=True)
+def test_pages_run_an_example_and_call_it_also_with_four_processes_below_a_path(tmp_path):
+    """test_readme.py compares the commands of the other examples."""
+    copy = shutil.copytree(EXAMPLES[0].path, tmp_path / "copy")
+    *steps, command = commands("Run", EXAMPLES[0].readme)
+    subprocess.run(["sh", "-c", " && ".join(steps)], cwd=copy, check=True)
+    with run_from_readme(command, copy, FLASK_RUN_PORT="0") as url:
+        recipes_for(EXAMPLES[0])["Call"].check(url, copy)
+    subprocess.run([".venv/bin/pip", "install", "--quiet", "gunicorn"], cwd=copy, check=True)
     (command,) = commands("Run several processes", DEPLOYING)
     variables, _, gunicorn = command.replace(":8000", ":0").partition(" gunicorn ")
     command = f"env {variables} .venv/bin/gunicorn {gunicorn}"
     # gunicorn writes below HOME.
-    with run_from_readme(command, installed, HOME=str(tmp_path)) as url:
+    with run_from_readme(command, copy, HOME=str(tmp_path)) as url:
         spec = httpx.get(f"{url}/greetings-api{EXAMPLES[0].spec_url}", timeout=60).json()
         listed = httpx.get(f"{url}/greetings-api{EXAMPLES[0].list_url}", timeout=60).json()
     assert spec["basePath"] == "/greetings-api"

@@ -4,7 +4,6 @@ import importlib.util
 import itertools
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ _serial = itertools.count(1)
 
 
 class CannotImport(Exception):
-    """Why an app.py cannot be imported: the line of its code and the exception, in one line."""
+    """Why an app.py cannot be imported; in one line, with the exception as its cause."""
 
 
 def load(directory: Path) -> Callable:
@@ -38,10 +37,8 @@ def load(directory: Path) -> Callable:
         spec.loader.exec_module(module)
         return module.app
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f"line {f.lineno}: {f.line}" for f in frames if f.filename == spec.origin]
-        where = ", ".join([f"{directory.name}/app.py", *lines[-1:]])
-        raise CannotImport(f"{where}: {type(error).__name__}: {error}") from error
+        message = f"{directory.name}/app.py: {type(error).__name__}: {error}"
+        raise CannotImport(message) from error
 
 
 def mounted(app: Callable) -> Callable:
