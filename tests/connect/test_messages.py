@@ -93,6 +93,7 @@ def app(environ, start_response):
 def test_app_that_fails_at_its_root_is_deployed_without_the_request(
     rsconnect, api, owner, tmp_path
 ):
+    """And when its content is gone, the client says how to make another."""
     title = unique("root")
     command = ("deploy", "api", "-n", "local", write_app(tmp_path / title, FAILS_AT_ROOT))
     with pytest.raises(ClientError, match="/logs"):
@@ -105,6 +106,11 @@ def test_app_that_fails_at_its_root_is_deployed_without_the_request(
     rsconnect.run(*command, "--no-verify")
     assert owner.get(f"{content['content_url']}list").text == "listed"
     assert "`--no-verify`" in PAGE
+    api.delete(f"content/{content['guid']}")
+    with pytest.raises(ClientError) as error:
+        rsconnect.run(*command)
+    words = "Try setting the --new flag"
+    assert words in error.value.output and words in PAGE
 
 
 def test_wrong_key_is_told_in_the_words_of_the_page(server, tmp_path):
@@ -134,17 +140,6 @@ def test_url_of_content_that_never_ran_tells_the_last_failure(api, owner, conten
         assert "0q" in answer.text and answer.text.endswith(f"{log}\n"), answer.text
     assert [answer.status_code for answer in answers] == [404 if requirements else 502, 404]
     assert "open the content's URL: it shows the cause, and the URL of the log" in PAGE
-
-
-def test_content_that_is_gone_is_told_in_the_words_of_the_page(rsconnect, api, tmp_path):
-    command = ("deploy", "api", "-n", "local", "-e", "app:app", write_app(tmp_path / "gone-0q"))
-    rsconnect.run(*command)
-    (content,) = (c for c in api.get("content").json() if c["title"] == "gone-0q")
-    api.delete(f"content/{content['guid']}")
-    with pytest.raises(ClientError) as error:
-        rsconnect.run(*command)
-    words = "Try setting the --new flag"
-    assert words in error.value.output and words in PAGE
 
 
 def test_access_and_its_statuses_mean_what_the_pages_say(api, viewer, content):
