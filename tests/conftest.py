@@ -160,25 +160,19 @@ def place(request, example, pytestconfig):
 
 
 @pytest.fixture(scope="session")
-def visitor(request, pytestconfig):
-    """What a visitor of the place needs: options of httpx.Client."""
-    if pytestconfig.option.place == "thread":
-        return {"verify": CONTEXT}
-    server = request.getfixturevalue("server")
-    # New content answers its owner only.
-    return {"headers": server.headers, "verify": server.trust}
-
-
-@pytest.fixture(scope="session")
 def base(place, mount):
     """The URL of the example at one mount, for paths that httpx would clean up."""
     return place[mount]
 
 
 @pytest.fixture(scope="session")
-def client(base, visitor):
-    """An HTTP client of the example at one mount."""
-    with httpx.Client(base_url=base, timeout=30, **visitor) as client:
+def client(request, base, pytestconfig):
+    """An HTTP client of the example at one mount; deployed content answers its owner only."""
+    headers, trust = {}, CONTEXT
+    if pytestconfig.option.place != "thread":
+        server = request.getfixturevalue("server")
+        headers, trust = server.headers, server.trust
+    with httpx.Client(base_url=base, headers=headers, timeout=30, verify=trust) as client:
         yield client
 
 

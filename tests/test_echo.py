@@ -11,14 +11,14 @@ from shared.harness.servers import GUID
 from tests.connect.support import write_app
 
 
-def test_app_is_told_its_mount_its_visitor_and_its_content_but_no_key(server, api, visitor):
+def test_app_is_told_its_mount_its_visitor_and_its_content_but_no_key(server, api):
     to_server = ["--server", server.url, "--api-key", server.key]
     with private_client() as client:
         directory = write_app(client.root / "echo")
         printed = client.run("deploy", "api", *to_server, "--entrypoint", "app:app", directory)
     guid = re.search(rf"/content/({GUID.pattern})", printed)[1]
     url = api.get(f"content/{guid}").json()["content_url"].rstrip("/")
-    answer = httpx.get(f"{url}/here", timeout=60, **visitor)
+    answer = httpx.get(f"{url}/here", headers=server.headers, timeout=60)
     api.delete(f"content/{guid}").raise_for_status()
     environ, variables = answer.json()["environ"], answer.json()["variables"]
     assert environ["SCRIPT_NAME"] == urlsplit(url).path
