@@ -9,7 +9,7 @@ import pytest
 
 from shared.catalogue import EXAMPLES
 from shared.harness.readme import README
-from shared.harness.recipes import RecipeError, apply, edit, recipes_for
+from shared.harness.recipes import RecipeError, apply, edit, read, recipes_for
 from shared.harness.thread import CannotImport, load, serving
 
 RECIPES = [recipe for example in EXAMPLES for recipe in recipes_for(example).values()]
@@ -38,6 +38,14 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
         monkeypatch.setenv(name, own)
     with serving(load(copy)) as port:
         recipe.check(f"http://127.0.0.1:{port}", copy)
+
+
+def test_each_command_of_a_recipe_is_compared(example, tmp_path):
+    url = f"http://127.0.0.1:5000{example.list_url}"
+    block = f"```console\n$ curl -I {url}\nHTTP/1.1 200 OK...\n$ curl {url}\nNothing\n```\n"
+    recipe = read(example, example.readme, "Title", block, [])
+    with serving(load(example.path)) as port, pytest.raises(RecipeError, match="not .*Nothing"):
+        recipe.check(f"http://127.0.0.1:{port}", tmp_path)
 
 
 @pytest.mark.having("recipes")
