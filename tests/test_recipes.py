@@ -42,7 +42,7 @@ def test_recipe_answers_as_its_page_shows(recipe, tmp_path, monkeypatch):
 
 def test_each_command_of_a_recipe_is_compared(example, tmp_path):
     url = f"http://127.0.0.1:5000{example.list_url}"
-    block = f"```console\n$ curl -I {url}\nHTTP/1.1 200 OK...\n$ curl {url}\nNothing\n```\n"
+    block = f"Shows:\n\n```console\n$ curl {url}\n...\n$ curl {url}\nNothing\n```\n"
     recipe = read(example, example.readme, "Title", block, [])
     with serving(load(example.path)) as port, pytest.raises(RecipeError, match="not .*Nothing"):
         recipe.check(f"http://127.0.0.1:{port}", tmp_path)
