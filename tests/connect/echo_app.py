@@ -43,8 +43,6 @@ def app(environ, start_response):
         told["big"] = "x" * 2**24
     body = json.dumps(told).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    if path == "/cookie":
-        headers.append(("Set-Cookie", "a=1; Path=/"))
     start_response("200 OK", headers)
     return [body]
 

@@ -7,7 +7,6 @@ import pytest
 from flask import Flask
 
 from shared.connect.api import blueprint
-from shared.connect.server import LocalConnect
 from tests.connect.support import (
     PAGE,
     ask_echo,
@@ -53,19 +52,6 @@ def test_credentials_are_json_in_utf_8_and_cannot_be_forged(viewer, stranger, pu
     assert credentials_of(echoed) == {"user": "josé", "groups": ["équipe", "lecteurs"]}
     header = echoed["environ"]["HTTP_RSTUDIO_CONNECT_CREDENTIALS"]
     assert '"josé"' in header.encode("latin-1").decode()
-
-
-def test_app_is_told_guids_with_that_option(environments):
-    users = [("admin", ["editors", "admins"])]
-    with (
-        LocalConnect(environments=environments, users=users, guids=True) as server,
-        key_client(server, "admin", "/__api__/v1/") as api,
-    ):
-        content = api.post("content", json={}).json()
-        deploy_bundle(api, content, make_bundle())
-        credentials = credentials_of(ask_echo(api, content))
-        groups = [server.users.groups[name].guid for name in ("editors", "admins")]
-        assert credentials == {"user": server.users.admin.guid, "groups": groups}
 
 
 KEYS = [

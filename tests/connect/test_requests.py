@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from shared.connect.server import LocalConnect
-from tests.connect.support import ask_echo, deploy_bundle, key_client, make_bundle
+from tests.connect.support import ask_echo, credentials_of, deploy_bundle, key_client, make_bundle
 
 
 def answering(headers, status="200 OK"):
@@ -42,9 +42,11 @@ def test_each_mount_leads_to_the_content_and_has_its_cookies(server, api, owner,
     assert owner.get("/team/echo/").status_code == 404
 
 
-def test_app_is_told_the_public_address(environments):
+def test_app_is_told_the_public_address_and_guids(environments):
     """As behind a proxy with TLS; a client cannot change it. bjoern's scheme is always http."""
-    with LocalConnect(environments=environments, address="https://connect.example/") as server:
+    options = {"users": [("admin", ["editors", "admins"])], "guids": True}
+    address = "https://connect.example/"
+    with LocalConnect(environments=environments, address=address, **options) as server:
         server_url, server.url = server.url, f"http://127.0.0.1:{server.port}"
         with key_client(server, "admin", "/__api__/v1/") as api:
             content = api.post("content", json={"name": "behind"}).json()
@@ -53,7 +55,10 @@ def test_app_is_told_the_public_address(environments):
             forwarded = [f"X-Forwarded-{of}" for of in ("Proto", "Host", "Port", "For", "Prefix")]
             names = ["X-RSC-Request", "RStudio-Connect-App-Base-URL", "Forwarded", *forwarded]
             forged = dict.fromkeys(names, "evil.example") | {"Host": "connect.example"}
-            environ = api.get(f"{server.url}{mount}/a?b=c", headers=forged).json()["environ"]
+            echoed = api.get(f"{server.url}{mount}/a?b=c", headers=forged).json()
+    environ = echoed["environ"]
+    groups = [server.users.groups[name].guid for name in ("editors", "admins")]
+    assert credentials_of(echoed) == {"user": server.users.admin.guid, "groups": groups}
     assert content["content_url"] == f"{server_url}{mount}/" == f"https://connect.example{mount}/"
     assert environ["HTTP_X_RSC_REQUEST"] == f"https://connect.example{mount}/a?b=c"
     assert environ["HTTP_RSTUDIO_CONNECT_APP_BASE_URL"] == f"https://connect.example{mount}"

@@ -26,32 +26,22 @@ def test_only_loopback_is_served(server, owner, echo):
     assert listening == {"127.0.0.1"}
 
 
-def test_port_in_use_or_unknown_is_one_line(server):
-    for port, cause in ((server.port, "in use"), (99999, "0-65535")):
-        with pytest.raises(CannotStart, match=f"{cause}.*Choose another --port"):
-            LocalConnect(port)
+ADDRESSES = ["connect.example.com", "ftp://host", "http://[", "https://a/rsc", "https://a@host"]
 
 
-def test_temporary_directory_of_no_use_is_one_line(monkeypatch):
+def test_server_that_cannot_start_says_why_in_one_line(server, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/proc")
-    with pytest.raises(CannotStart, match="/proc.* another TMPDIR"):
-        LocalConnect()
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["connect.example.com", "ftp://host", "http://[", "https://host/rsc", "https://user@host"],
-)
-def test_address_that_is_no_servers_is_one_line(address):
-    message = r"^Cannot start with --address .*connect\.example\.com\.$"
-    with pytest.raises(CannotStart, match=message):
-        LocalConnect(address=address)
-
-
-@pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel"])
-def test_key_that_no_request_can_carry_is_one_line(key):
-    with pytest.raises(CannotStart, match="^Cannot start with this API key: .* CONNECT_API_KEY"):
-        LocalConnect(api_key=key)
+    no_key = "^Cannot start with this API key: .* CONNECT_API_KEY"
+    no_address = r"^Cannot start with --address .*connect\.example\.com\.$"
+    for options, cause in (
+        ({"port": server.port}, "in use.*Choose another --port"),
+        ({"port": 99999}, "0-65535.*Choose another --port"),
+        ({}, "/proc.* another TMPDIR"),
+        *(({"address": address}, no_address) for address in ADDRESSES),
+        *(({"api_key": key}, no_key) for key in ("a b", "a\nb", "schlüssel")),
+    ):
+        with pytest.raises(CannotStart, match=cause):
+            LocalConnect(**options)
 
 
 def test_start_removes_what_killed_servers_left(monkeypatch, tmp_path):

@@ -62,10 +62,6 @@ early_status = answers([b""], "101 Switching Protocols")
 too_short = answers([b"abc"], headers=[("Content-Length", "5")])
 
 
-def raises(environ, start_response):
-    raise LookupError("no greeting")
-
-
 def raises_later(environ, start_response):
     start_response("200 OK", PLAIN)
     yield b"first"
