@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
+import psutil
 import pytest
 
 from shared.connect import store
@@ -107,12 +108,14 @@ def test_bundles_come_newest_first_and_in_pages(api, url):
     assert pages == [newest[:20], newest[20:], newest[2:4], newest]
 
 
-def test_bundle_is_deleted_with_its_files_unless_it_is_active(server, api, owner, content, url):
+def test_bundle_that_is_not_active_is_deleted_whole(server, api, owner, content, url):
     active, _ = deploy_bundle(api, content, make_bundle())
     draft, _ = deploy_bundle(api, content, make_bundle(), activate=False)
+    process = psutil.Process(ask_echo(owner, content, f"_bundle{draft}/")["pid"])
     files = server.directory / content["guid"] / draft
     assert problem(api.delete(f"{url}/bundles/{active}")) == (400, 75) and files.exists()
     assert api.delete(f"{url}/bundles/{draft}").status_code == 204 and not files.exists()
+    assert not process.is_running()
     for method in ("GET", "DELETE"):
         assert problem(api.request(method, f"{url}/bundles/{draft}")) == (404, 4)
     assert owner.get(f"{content['content_url']}_bundle{draft}/").status_code == 404
@@ -169,26 +172,20 @@ def test_variables_are_changed_or_replaced(api, url):
     assert send("PUT", D="3") == ["D"] == api.get(f"{url}/environment").json()
 
 
-def test_vanity_path_is_set_read_and_deleted(api, content, url):
-    assert problem(api.get(f"{url}/vanity")) == (404, 4)
-    path = unique("a/b-C_1")  # rstudio/rsconnect#349: the first slash may be missing
-    record = api.put(f"{url}/vanity", json={"path": path}).json()
-    assert (record["content_guid"], record["path"]) == (content["guid"], f"/{path}/")
-    assert api.get(f"{url}/vanity").json() == record
-    assert record in api.get("vanities").json()
-    assert api.delete(f"{url}/vanity").status_code == 204
-    assert problem(api.get(f"{url}/vanity")) == (404, 4)
-
-
-def test_vanity_path_is_taken_from_other_content_by_force(api, echo, url):
-    other, above = f"content/{echo['guid']}/vanity", unique("/taken")
-    path = f"{above}/path"
+def test_vanity_path_is_set_taken_by_force_and_deleted(api, content, echo, url):
+    other, above = f"content/{echo['guid']}/vanity", unique("taken")
+    path = f"{above}/b-C_1"  # rstudio/rsconnect#349: the first slash may be missing
     forced = {"path": path, "force": True}
     api.put(other, json={"path": path})
     for refused in ({"path": path}, {"path": f"{path}/below"}, forced | {"path": above}):
         assert problem(api.put(f"{url}/vanity", json=refused)) == (409, 51)
-    assert api.put(f"{url}/vanity", json=forced).json()["path"] == f"{path}/"
+    record = api.put(f"{url}/vanity", json=forced).json()
+    assert (record["content_guid"], record["path"]) == (content["guid"], f"/{path}/")
     assert problem(api.get(other)) == (404, 4)
+    assert api.get(f"{url}/vanity").json() == record
+    assert record in api.get("vanities").json()
+    assert api.delete(f"{url}/vanity").status_code == 204
+    assert problem(api.get(f"{url}/vanity")) == (404, 4)
 
 
 def meeting(function):

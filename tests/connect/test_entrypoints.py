@@ -16,7 +16,7 @@ from shared.connect.jobs import PROCESS, Job
 from shared.connect.running.apps import RUNNER, App, NotStarted
 from shared.connect.running.children import Children
 from shared.connect.running.environments import UV
-from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle, read_log
+from tests.connect.support import ECHO, ask_echo, deploy_bundle, make_bundle
 
 # An app may parse its arguments: it has none but its file.
 CALLED = "import sys\nassert sys.argv == [{!r}], sys.argv\nfrom echo_app import app as echo\n"
@@ -36,20 +36,6 @@ ENTRYPOINTS = ["main.py:echo", "package.main", "created", "made.py", "both"]
 def test_entrypoint_leads_to_the_app(api, owner, content, entrypoint):
     deploy_bundle(api, content, make_bundle(FILES, entrypoint=entrypoint))
     assert ask_echo(owner, content)["version"] == "1"
-
-
-def test_app_that_does_not_start_is_reported(api, owner, content):
-    source = "import sys\nsys.exit('<b>no \\'database')"
-    bundle, task = deploy_bundle(api, content, make_bundle({"app.py": source}))
-    assert task["code"] == 0  # as Connect, which starts it with the first request
-    response = owner.get(content["content_url"])
-    assert response.status_code == 502
-    assert response.headers["content-type"] == "text/plain; charset=utf-8"
-    assert "<b>no 'database" in response.text and response.text.count("\n") == 1
-    assert "<b>no 'database" in read_log(owner, content)
-    page = owner.get("/").text
-    escaped = "The app did not start: &lt;b&gt;no &#39;database."
-    assert f"Bundle {bundle} failed: {escaped}" in page and "Visitors still see" not in page
 
 
 @pytest.fixture
@@ -112,7 +98,10 @@ def test_reason_is_a_short_line_whatever_the_text(reason, source):
     assert re.fullmatch("(Value|Syntax)Error: .{1,1100}", reason(source))
 
 
-def test_process_that_the_system_refuses_says_so(reason):
+def test_python_that_does_not_start_says_so(reason):
+    """With the variables that may be why."""
+    cause = reason("", PYTHONHOME="/nowhere")
+    assert re.fullmatch(r"Fatal Python error: .*the variables PYTHONHOME\)", cause)
     assert reason("", A="a" * 2**22).startswith("[Errno 7] Argument list too long: ")
     gone = "/nowhere/python does not run: No such file or directory"
     assert reason("", python="/nowhere/python") == gone
@@ -266,11 +255,6 @@ def app(environ, start_response):
     start_response("200 OK" if ended else "500 It goes on", [])
     return []"""
     assert ask(start(source))[0] == 200
-
-
-def test_python_that_does_not_start_is_told_with_its_variables(reason):
-    cause = reason("", PYTHONHOME="/nowhere")
-    assert re.fullmatch(r"Fatal Python error: .*the variables PYTHONHOME\)", cause)
 
 
 def test_log_has_the_traceback_whatever_stderr_is(start):

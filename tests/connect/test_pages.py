@@ -61,11 +61,15 @@ def test_index_shows_the_commands_that_deploy(server, rsconnect, stranger):
     assert f"Direct content URL: {server.url}/content/" in printed
 
 
-def test_what_an_app_prints_runs_nowhere(api, owner, stranger, content):
-    """The log, and the reason that the app raises."""
-    app = "raise RuntimeError('<script>alert(1)</script>')\n"
-    deploy_bundle(api, content, make_bundle({"app.py": app}))
+def test_reason_that_an_app_gives_is_shown_and_runs_nowhere(api, owner, stranger, content):
+    app = "raise SystemExit('<script>alert(1)</script>')"
+    bundle, task = deploy_bundle(api, content, make_bundle({"app.py": app}))
+    assert task["code"] == 0  # as Connect, which starts it with the first request
     reason = owner.get(content["content_url"])
+    assert reason.text.count("\n") == 1
+    index, escaped = owner.get("/").text, "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert f"Bundle {bundle} failed: The app did not start: {escaped}." in index
+    assert "Visitors still see" not in index
     url = f"/connect/apps/{content['guid']}/logs"
     log, page = stranger.get(url), stranger.get(url, headers=PAGE)
     assert (reason.status_code, log.status_code, page.status_code) == (502, 200, 200)

@@ -4,7 +4,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 
 from shared.connect.running.environments import Environments
@@ -88,13 +87,6 @@ def test_old_bundle_that_is_active_again_keeps_its_process(api, owner, content):
     deploy_again(api, content, old)
     first, second = (ask_echo(owner, content) for _ in range(2))
     assert (first["version"], first["pid"]) == ("1", second["pid"])
-
-
-def test_process_ends_with_its_bundle(api, owner, own_echo):
-    draft, _ = deploy_bundle(api, own_echo, make_bundle(), activate=False)
-    process = psutil.Process(ask_echo(owner, own_echo, f"_bundle{draft}/")["pid"])
-    assert api.delete(f"content/{own_echo['guid']}/bundles/{draft}").status_code == 204
-    assert not process.is_running()
 
 
 @pytest.fixture
