@@ -1,6 +1,5 @@
 """The environment variables of apps and of builds."""
 
-import getpass
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +16,6 @@ def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
     assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
     assert variables["CONNECT_SERVER"] == f"{server.url}/"
     assert variables["LANG"] == "C.UTF-8"
-    assert variables["USER"] == variables["LOGNAME"]
     job = api.get(f"content/{own_echo['guid']}/jobs").json()[0]
     assert variables["CONNECT_CONTENT_JOB_KEY"] == job["key"]  # posit-dev/commons, R/tracing.R
     assert {"app.py", "manifest.json", "requirements.txt"} <= set(echoed["files"])
@@ -32,10 +30,11 @@ def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monk
     """Except those without which programs do not work; its environment's programs come first."""
     for name in ("SECRET", "PYTHONPATH"):
         monkeypatch.setenv(name, "of the server")
+    monkeypatch.setenv("USER", "grace")
     variables = ask_echo(owner, own_echo)["variables"]
     assert "of the server" not in variables.values()
     assert variables["HOME"] == os.environ["HOME"]
-    assert variables["USER"] == getpass.getuser()
+    assert variables["USER"] == "grace"
     programs = server.store.get(own_echo["guid"]).pool.environment.python.parent
     assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 

@@ -1,7 +1,6 @@
 """The processes of an app."""
 
 import contextlib
-import getpass
 import http.client
 import os
 import queue
@@ -25,7 +24,7 @@ from .runner import CONTROL
 
 RUNNER = Path(__file__).with_name("runner.py")
 SPARE_SECONDS = 5
-INHERITED = ("HOME", "PATH", "TMPDIR")  # of the server's own variables
+INHERITED = ("HOME", "LOGNAME", "PATH", "TMPDIR", "USER")  # of the server's own variables
 
 
 class NotStarted(BadGateway):
@@ -39,16 +38,10 @@ def variables(python: Path, given: dict[str, str]) -> dict[str, str]:
     and those that came with -E, which win.
     """
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # one without a name, as in a container
-        user = str(os.getuid())
     return {
         **inherited,
         "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
         "LANG": "C.UTF-8",
-        "USER": user,
-        "LOGNAME": user,
         # The names that Posit's SDK reads.
         "POSIT_PRODUCT": "CONNECT",
         "RSTUDIO_PRODUCT": "CONNECT",
