@@ -20,7 +20,7 @@ from shared.connect.archives import unpack
 from shared.connect.manifest import Manifest
 from shared.connect.running import environments
 from shared.connect.running.children import Children
-from shared.connect.running.environments import BuildError, Environments, Python
+from shared.connect.running.environments import BuildError, Environments
 from shared.harness.thread import serving
 from tests.connect.support import make_bundle, package
 
@@ -183,10 +183,10 @@ def test_next_server_removes_unfinished_environments(tmp_path, children):
 
 def test_environment_is_of_one_python(build, monkeypatch):
     """With its whole version: after an upgrade, an old one may run with a Python that is gone."""
-    (python, *_) = Environments.pythons(build.environments)
+    (python, *_) = Environments.pythons(build.environments).values()
     found = set()
     for version in ("3.11.4", "3.11.9"):
-        same = [Python(Version(version), python.path)]
+        same = {Version(version): python}
         monkeypatch.setattr(Environments, "pythons", lambda self, same=same: same)
         found.add(build("a")[0].python)
     assert len(found) == 2
@@ -280,10 +280,10 @@ CHOICES = [
 
 @pytest.mark.parametrize(("version", "requires", "chosen"), CHOICES)
 def test_python_is_the_one_that_connect_takes(build, monkeypatch, version, requires, chosen):
-    pythons = [Python(Version(each), "python") for each in VERSIONS]
+    pythons = {Version(each): "python" for each in VERSIONS}
     monkeypatch.setattr(Environments, "pythons", lambda self: pythons)
     manifest = Manifest("app", "r.txt", version, requires)
-    assert str(build.environments.choose(manifest).version) == chosen
+    assert str(build.environments.choose(manifest)) == chosen
 
 
 def test_pythons_are_looked_for_once_and_only_those_that_run_apps(build, monkeypatch):
@@ -296,7 +296,7 @@ def test_pythons_are_looked_for_once_and_only_those_that_run_apps(build, monkeyp
     monkeypatch.setattr(Environments, "_found", {})
     monkeypatch.setattr(Environments, "_uv", lambda *_, **__: next(runs))
     for _ in range(2):
-        versions = [str(python.version) for python in build.environments.pythons()]
+        versions = list(map(str, build.environments.pythons()))
         assert versions == ["3.14.0", "3.13.1", "3.8.18"]
 
 

@@ -27,7 +27,7 @@ def python_settings():
     # The reference lacks the last one, which the client's preflight.py reads.
     local = {"cluster_name": "Local", "image_name": "Local", "publishable": True}
     pythons = store.environments.pythons()
-    installations = [{"version": str(python.version), **local} for python in pythons]
+    installations = [{"version": str(version), **local} for version in pythons]
     return {"installations": installations, "api_enabled": True}
 
 

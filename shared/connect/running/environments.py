@@ -77,18 +77,10 @@ class Environment:
     version: str  # such as 3.13.1
 
 
-@dataclass(frozen=True)
-class Python:
-    """A Python of this machine, from which environments are made."""
-
-    version: Version
-    path: str
-
-
 class Environments:
     """Environments below one directory, which other servers may use at the same time."""
 
-    _found: dict[str, list[Python]] = {}  # by PATH: uv takes seconds to find them
+    _found: dict[str, dict[Version, str]] = {}  # by PATH: uv takes seconds to find them
     _finding = threading.Lock()
 
     def __init__(self, directory: Path, children: Children) -> None:
@@ -108,8 +100,8 @@ class Environments:
         """Give the directory free for others."""
         self._lock.close()
 
-    def pythons(self) -> list[Python]:
-        """Return the Pythons on this machine that can run an app, newest first; one each version.
+    def pythons(self) -> dict[Version, str]:
+        """Return the paths of the Pythons on this machine that can run an app, newest first.
 
         They are CPython releases from 3.8 on. Raises BuildError.
         """
@@ -120,17 +112,17 @@ class Environments:
                 # Beside those on PATH, the one that runs this server.
                 searched = os.pathsep.join([path, f"{sys.base_prefix}/bin"])
                 lines = self._uv(command, self._directory, self._children, PATH=searched)
-                found: dict[Version, Python] = {}
+                found: dict[Version, str] = {}
                 for item in json.loads(next(line for line in lines if line.startswith("["))):
                     version, kind = Version(item["version"]), item.get("variant", "default")
                     if (item["implementation"], kind) == ("cpython", "default"):
-                        found.setdefault(version, Python(version, item["path"]))
+                        found.setdefault(version, item["path"])
                 usable = [each for each in found if each >= OLDEST and not each.is_prerelease]
-                self._found[path] = [found[version] for version in sorted(usable, reverse=True)]
+                self._found[path] = {each: found[each] for each in sorted(usable, reverse=True)}
             return self._found[path]
 
-    def choose(self, manifest: Manifest) -> Python:
-        """Return the newest Python that the manifest's constraint allows.
+    def choose(self, manifest: Manifest) -> Version:
+        """Return the version of the newest Python that the manifest's constraint allows.
 
         Without one, that of the publisher, else one of the same minor version, else the newest.
         Raises BuildError.
@@ -139,12 +131,12 @@ class Environments:
         minor = publishers.release[:2]
         if manifest.requires:
             allowed = SpecifierSet(manifest.requires)
-            fitting = [python for python in found if python.version in allowed]
+            fitting = [version for version in found if version in allowed]
         else:
-            fitting = sorted(found, key=lambda python: python.version.release[:2] != minor)
-            fitting.sort(key=lambda python: python.version != publishers)
+            fitting = sorted(found, key=lambda version: version.release[:2] != minor)
+            fitting.sort(key=lambda version: version != publishers)
         if not fitting:
-            versions = ", ".join(str(python.version) for python in found) or "none"
+            versions = ", ".join(map(str, found)) or "none"
             raise BuildError(f"No Python here meets {manifest.requires}: there are {versions}.")
         return fitting[0]
 
@@ -162,25 +154,26 @@ class Environments:
         BuildError when no Python meets the constraint or a requirement cannot be installed.
         """
         bundle = bundle.resolve()
-        python = self.choose(manifest)
+        chosen = self.choose(manifest)
+        python = self.pythons()[chosen]
         # The words of Connect's logs, such as those in posit-dev/rsconnect-python#660.
         version = manifest.requires or manifest.version
-        which = f"{python.path} from Local which has version {python.version}"
+        which = f"{python} from Local which has version {chosen}"
         say(f"Bundle requested Python version {version}; using {which}")
         packages, directory = shareable(manifest.requirements, bundle), private
         if packages is not None:
-            key = "\n".join([str(python.version), *packages])
+            key = "\n".join([str(chosen), *packages])
             directory = self._directory / hashlib.sha256(key.encode()).hexdigest()[:16]
         if (directory / PYTHON).exists():
             say(f"Using environment {directory.name}")
-            return Environment(directory / PYTHON, str(python.version))
+            return Environment(directory / PYTHON, str(chosen))
         # Built aside and renamed: a directory with the final name is always complete.
         with tempfile.TemporaryDirectory(prefix="new-", dir=directory.parent) as aside:
             new, file, cwd = Path(aside, "environment"), manifest.requirements, bundle
             if packages is not None:
                 file, cwd = "requirements.txt", Path(aside)
                 Path(aside, file).write_text("\n".join(packages), encoding="utf-8")
-            venv = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python.path]
+            venv = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python]
             commands = [([*venv, str(new)], Path(aside))]
             if packages != []:
                 commands.append((["pip", "install", "--python", str(new), "-r", file], cwd))
@@ -193,7 +186,7 @@ class Environments:
                 shutil.rmtree(directory, ignore_errors=True)
             with contextlib.suppress(OSError):  # another build of the same one was first
                 os.rename(new, directory)
-        return Environment(directory / PYTHON, str(python.version))
+        return Environment(directory / PYTHON, str(chosen))
 
     def _uv(
         self, arguments: list[str], cwd: Path, children: Children, **variables: str
