@@ -1,15 +1,6 @@
 """The pages in a browser: an index of what is deployed, signing in and out, and logs."""
 
-from flask import (
-    Blueprint,
-    Response,
-    abort,
-    current_app,
-    redirect,
-    render_template,
-    request,
-    session,
-)
+from flask import Blueprint, abort, current_app, redirect, render_template, request, session
 
 from .current import store, users
 from .errors import PLAIN
@@ -93,7 +84,7 @@ def logs(guid):
     for heading, lines in jobs:
         text += [heading, "=" * len(heading)]
         text += [f"{timestamp(time)} {source}: {line}" for time, source, line in lines] + [""]
-    return Response("\n".join(text), headers=PLAIN)
+    return "\n".join(text), PLAIN
 
 
 def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
