@@ -5,7 +5,7 @@ import re
 import string
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -65,7 +65,7 @@ class Proxy:
             _, mark, query = target.partition("?")
             return redirect(f"{mount}/{mark}{query}", 307)(environ, start_response)
         user = self._users.authorized(EnvironHeaders(environ)) or self._signed_in(environ)
-        if not content.may_be_seen_by(user):
+        if content.role_of(user) == "none":
             return self._refuse(environ, content, user)(environ, start_response)
         headers = self._headers_for_app(environ, mount, target)
         if user:
@@ -76,7 +76,12 @@ class Proxy:
                 raise ServiceUnavailable(f"{self._most_requests} requests to apps are in progress.")
             stack.callback(self._places.release)
             connection = stack.enter_context(content.connected(bundle_id))
-            send(connection, target, headers, environ)
+            connection.putrequest(environ["REQUEST_METHOD"], target, True, True)  # without headers
+            for header in headers:
+                connection.putheader(*header)
+            # waitress has read the body: its length is right whatever the client says of its encoding.
+            has_body = int(environ.get("CONTENT_LENGTH", 0))
+            connection.endheaders(environ["wsgi.input"] if has_body else None)
             answer = stack.enter_context(connection.getresponse())
             start_response(f"{answer.status} {answer.reason}", headers_for_visitor(answer, mount))
             close = stack.pop_all().close
@@ -144,16 +149,6 @@ def target_of(environ: Environ) -> str:
     if not target.startswith("/"):
         target = target.partition("://")[2].partition("/")[2]
     return "/" + target.lstrip("/")
-
-
-def send(connection: HTTPConnection, target: str, headers: Headers, environ: Environ) -> None:
-    """Send a request to an app."""
-    connection.putrequest(environ["REQUEST_METHOD"], target, True, True)  # without headers
-    for name, value in headers:
-        connection.putheader(name, value)
-    # waitress has read the body: its length is right whatever the client says of its encoding.
-    body = environ["wsgi.input"] if int(environ.get("CONTENT_LENGTH", 0)) else None
-    connection.endheaders(body)
 
 
 def headers_for_visitor(answer: HTTPResponse, mount: str) -> Headers:

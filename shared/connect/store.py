@@ -55,7 +55,6 @@ class Content:
         self.vanity: str | None = None
         self.vanity_created: datetime | None = None
         self.url = f"{url}{self.mount}/"
-        self.dashboard = f"{url}/connect/#/apps/{self.guid}"
         self.log = f"{url}/connect/apps/{self.guid}/logs"  # text, so for curl, too
         self.settings: dict = {}  # of Connect's processes, which the API gives back
         self.variables: dict[str, str] = {}
@@ -105,10 +104,6 @@ class Content:
         other = self.active if self.active is not failed else None
         instead = f" Visitors still see bundle {other.id}." if other else ""
         return f"Bundle {failed.id} failed: {failed.failure.rstrip('.')}.{instead}"
-
-    def may_be_seen_by(self, user: User | None) -> bool:
-        """Whether a user, or a visitor who is not signed in, may see it."""
-        return self.role_of(user) != "none"
 
     def role_of(self, user: User | None) -> str:
         """Return Connect's `app_role`: owner, editor (a collaborator), viewer or none."""
@@ -235,10 +230,7 @@ class Store:
         processes: int,
         limits: Limits,
     ) -> None:
-        """Raises OSError when `environments` cannot be made.
-
-        processes: how many run of each bundle.
-        """
+        """processes: of each bundle. Raises OSError when `environments` cannot be made."""
         self.url = url
         self.by_guid: dict[str, Content] = {}
         self.paths = threading.Lock()  # of names and vanity paths, which are unique

@@ -74,7 +74,7 @@ def content_record(content: Content) -> dict:
         "created_time": timestamp(content.created),
         "last_deployed_time": timestamp(content.deployed),
         "content_url": content.url,
-        "dashboard_url": content.dashboard,
+        "dashboard_url": f"{store.url}/connect/#/apps/{content.guid}",
         "app_role": content.role_of(g.user),
     }
     for name in request.args.get("include", "").split(","):
@@ -109,7 +109,7 @@ def changes() -> tuple[dict[str, str | None], dict]:
 
 @blueprint.get("/v1/content")
 def list_contents():
-    seen = [content for content in store.all() if content.may_be_seen_by(g.user)]
+    seen = [content for content in store.all() if content.role_of(g.user) != "none"]
     records = [content_record(content) for content in seen]
     query = {key: request.args[key] for key in ("name", "owner_guid") if key in request.args}
     return [record for record in records if query.items() <= record.items()]
