@@ -127,31 +127,26 @@ def test_url_that_the_client_prints_highlights_the_card(page, contents, twin, pl
             expect(card_of(page, content)).to_have_css("outline-style", style)
 
 
-def test_index_fits_a_phone_and_asks_for_nothing_but_itself(index, twin):
+def test_index_asks_for_nothing_but_itself(index, twin):
     index.reload()
-    assert index.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert {request.url for request in index.requests()} == {index.url}
     assert index.page_errors() == []
     assert [log.text for log in index.console_messages() if log.type == "error"] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_index_is_accessible(index, twin, scheme):
-    """Before and after signing in, and when that is needed."""
+def test_pages_fit_a_phone_and_are_accessible(index, twin, scheme):
+    """A log, and the index: when it is needed to sign in, and after that."""
     index.emulate_media(color_scheme=scheme)
-    index.goto(f"{index.url}sign-in?next={httpx.URL(twin['content_url']).path}")
-    for user in (None, "admin"):
-        if user:
-            sign_in(index, user)
-            index.goto(twin["dashboard_url"])
-        expect(index.get_by_text("Visitors still see")).to_be_visible()
+    for address, text in (
+        (f"{index.url}connect/apps/{twin['guid']}/logs#end", "End of the log."),
+        (f"{index.url}sign-in?next={httpx.URL(twin['content_url']).path}", "Sign in to see"),
+        (twin["dashboard_url"], "Visitors still see"),
+    ):
+        index.goto(address)
+        expect(index.get_by_text(text)).to_be_in_viewport()
+        assert index.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         results = Axe().run(index)
         assert results.violations_count == 0, results.generate_report()
-
-
-def test_log_fits_a_phone_and_is_accessible(index, twin):
-    index.goto(f"{index.url}connect/apps/{twin['guid']}/logs#end")
-    expect(index.get_by_text("End of the log.")).to_be_in_viewport()
-    assert index.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    results = Axe().run(index)
-    assert results.violations_count == 0, results.generate_report()
+        if text == "Sign in to see":
+            sign_in(index, "admin")

@@ -85,30 +85,22 @@ def test_client_deploys_a_draft_that_visitors_do_not_see(rsconnect, api, owner, 
 
 
 @pytest.mark.lowest
-@pytest.mark.parametrize(
-    ("requirements", "entrypoint", "reason"),
-    [
+def test_failed_deployment_says_why_and_leaves_what_serves(rsconnect, owner, own_echo, tmp_path):
+    before = ask_echo(owner, own_echo)
+    command = ("deploy", "api", "-n", "local", "--app-id", own_echo["guid"], "--entrypoint")
+    for requirements, entrypoint, reason in (
         ("./gone", "app:app", "gone"),
         ("", "app:nope", "module 'app' has no attribute 'nope'"),
-    ],
-    ids=["broken requirements", "bad entrypoint"],
-)
-def test_failed_deployment_says_why_and_leaves_what_serves(
-    rsconnect, owner, own_echo, tmp_path, requirements, entrypoint, reason
-):
-    directory = write_app(tmp_path / "app", requirements=requirements)
-    before = ask_echo(owner, own_echo)
-    with pytest.raises(ClientError) as failure:
-        rsconnect.run(
-            *("deploy", "api", "-n", "local", "--app-id", own_echo["guid"]),
-            *("--entrypoint", entrypoint, directory),
-        )
-    after = ask_echo(owner, own_echo)
-    assert (after["version"], after["pid"]) == ("1", before["pid"])
-    # A client that verifies drafts, as from 1.30 on, only names the log.
-    output = failure.value.output
-    output += read_log(owner, own_echo) if "/logs" in output else ""
-    assert reason in re.sub(r"\s+", " ", output)
+    ):
+        directory = write_app(tmp_path / "app", requirements=requirements)
+        with pytest.raises(ClientError) as failure:
+            rsconnect.run(*command, entrypoint, directory)
+        after = ask_echo(owner, own_echo)
+        assert (after["version"], after["pid"]) == ("1", before["pid"])
+        # A client that verifies drafts, as from 1.30 on, only names the log.
+        output = failure.value.output
+        output += read_log(owner, own_echo) if "/logs" in output else ""
+        assert reason in re.sub(r"\s+", " ", output)
 
 
 def test_client_is_told_about_the_server(rsconnect, tmp_path):
