@@ -207,7 +207,7 @@ def app(environ, start_response):
 DOINGS = {
     "default time-out": ("socket.setdefaulttimeout(0.001)", "pass"),
     "child that exits": ("os.fork() or sys.exit(3)", "os.fork() or sys.exit(3)"),
-    "child that fails": ("", "os.fork() or 1 / 0"),
+    "child that fails": ("", "os.fork() and os.wait() or 1 / 0"),
     "child that answers, too": ("", "os.fork() and os.wait()"),
     "no stderr": ("sys.stderr = sys.stdout = None", "print(1)"),
     "closed standard files": ("os.closerange(0, 3)", "os.closerange(0, 3)"),

@@ -270,6 +270,7 @@ class Task(task.WSGITask):
 
     def fail(self):
         """Answer with an error, if nothing is sent yet; else visitors see that it breaks off."""
+        end_child()
         if self.wrote_header:
             self.close_on_finish, self.chunked_response = True, False  # `finish` sends no end
             return
