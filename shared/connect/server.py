@@ -67,7 +67,7 @@ def check_options(address: str | None, api_key: str | None) -> None:
         )
 
 
-class LocalConnect:
+class LocalConnect(contextlib.ExitStack):
     """A server on the loopback interface, until `close` or the end of a `with` block.
 
     port: 0 for a free one.
@@ -99,21 +99,21 @@ class LocalConnect:
         processes: int = 1,
         limits: Limits | None = None,
     ) -> None:
+        super().__init__()
         check_options(address, api_key)
-        self._open, choose = contextlib.ExitStack(), "another --port"
-        limits = limits or Limits()
+        choose, limits = "another --port", limits or Limits()
         remove_dead()
         try:
             if port not in range(2**16):
                 raise OSError(f"a port is one of 0-65535, not {port}")
             listening = socket.create_server(("127.0.0.1", port), backlog=1024)
-            self._open.enter_context(listening)
+            self.enter_context(listening)
             choose = "other --environments or another TMPDIR"
             self.port = listening.getsockname()[1]
             self.url = address.rstrip("/") if address else f"http://127.0.0.1:{self.port}"
             temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
-            self.directory = Path(self._open.enter_context(temporary))
-            self._open.enter_context(lock(self.directory))
+            self.directory = Path(self.enter_context(temporary))
+            self.enter_context(lock(self.directory))
             self.users = Users(users, api_key)
             self.api_key = self.users.admin.key
             environments = environments or self.directory / "environments"
@@ -121,14 +121,18 @@ class LocalConnect:
                 self.url, self.directory, environments, self.users, processes, limits
             )
         except OSError as error:
-            self._open.close()
+            self.close()
             raise CannotStart(f"Cannot start: {error}. Choose {choose}.") from None
         hosts = ["127.0.0.1", "localhost", urlsplit(self.url).hostname or ""]
         site = self._flask(links or {}, guids)
-        self._proxy = Proxy(site, self.store, hosts, limits)
-        self._listener = Listener(self._proxy, listening, limits)
-        self._thread = threading.Thread(target=self._listener.run, name="local Connect")
-        self._thread.start()
+        proxy = Proxy(site, self.store, hosts, limits)
+        self._listener = Listener(proxy, listening, limits)
+        thread = threading.Thread(target=self._listener.run, name="local Connect")
+        thread.start()
+        # The last is called first: it ends what the others wait for.
+        self.callback(thread.join)
+        self.callback(self._listener.stop)
+        self.callback(self.store.close)
 
     def _flask(self, links: pages.Links, guids: bool) -> Flask:
         app = Flask(__name__, template_folder=".", static_folder=None)
@@ -151,16 +155,3 @@ class LocalConnect:
         app.register_blueprint(api.blueprint)
         app.register_blueprint(pages.blueprint)
         return app
-
-    def close(self) -> None:
-        """Stop answering, end all processes and remove the files."""
-        self.store.close()  # and so the deployments that wait for them
-        self._listener.stop()
-        self._thread.join()
-        self._open.close()
-
-    def __enter__(self) -> "LocalConnect":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
