@@ -19,13 +19,7 @@ MAX_PADDING = 2**20  # bytes after the end
 CHUNK = 2**16  # bytes that are read at once
 GZIP = b"\x1f\x8b"  # in front, RFC 1952
 # Headers with more about the next one: those of pax, of Solaris, and long names of GNU tar.
-LONG_HEADERS = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
+LONG_HEADERS = tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES
 
 
 class Member(tarfile.TarInfo):
@@ -40,14 +34,14 @@ class Member(tarfile.TarInfo):
         tar.pax_headers = {}  # the global ones, which are applied to each member
         if self.size < 0:
             raise ValueError(f"{self.name[:200]!r} has a negative size")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            self._proc_gnusparse_10()
         if self.type in LONG_HEADERS:
             tar.squares += self.size**2
             if self.size > MAX_LONG_HEADER:
                 raise ValueError(f"a header has {self.size:,} bytes")
         if tar.headers > MAX_HEADERS or tar.squares > MAX_SQUARES:
             raise ValueError(f"it has more than {MAX_HEADERS // 2:,} files")
-        if self.type == tarfile.GNUTYPE_SPARSE:
-            self._proc_gnusparse_10()
         return super()._proc_member(tar)  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, *_: object) -> None:
