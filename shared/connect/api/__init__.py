@@ -13,7 +13,6 @@ from ..errors import ConnectError, Problem, not_implemented, quoted
 from . import bundles, content, jobs, permissions, settings, users, vanities
 from .access import check_key, find_content, need_key
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # What else Connect has: the reference's, and what older clients ask, without a version.
 CONNECTS = re.compile(
     r"(v1/content/[^/]+/(jobs|lockfile|oauth|packages|permissions|repository|tags|thumbnail)"
@@ -29,8 +28,7 @@ for resource in (settings, users, content, permissions, vanities, bundles, jobs)
     blueprint.register_blueprint(resource.blueprint)
 
 
-@blueprint.route("/", defaults={"path": ""}, methods=METHODS)
-@blueprint.route("/<path:path>", methods=METHODS)
+@blueprint.route("/<path:path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 def others(path):
     if not CONNECTS.match(path):
         message = f"There is no operation {request.method} {quoted(request.path)}."
