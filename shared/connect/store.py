@@ -249,11 +249,6 @@ class Store:
         """Return all content items; others may come and go meanwhile."""
         return list(self.by_guid.values())
 
-    def task(self, key: str) -> Job | None:
-        """Return the build with a key; None if it is not there, or its content has been deleted."""
-        jobs = (job for content in self.all() for job in list(content.jobs))
-        return next((job for job in jobs if (job.key, job.tag) == (key, BUILD)), None)
-
     def get(self, guid: str) -> Content:
         """Return a content item; raises NotFound."""
         if guid not in self.by_guid:

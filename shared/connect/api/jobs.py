@@ -4,7 +4,7 @@ from flask import Blueprint
 
 from ..current import store
 from ..errors import ConnectError, Problem
-from ..jobs import LINES, Job, now, timestamp
+from ..jobs import BUILD, LINES, Job, now, timestamp
 from ..store import Content
 from .reading import number_of
 
@@ -58,8 +58,9 @@ def get_log(content, job):
 
 @blueprint.get("/v1/tasks/<id>")
 def get_task(id):
-    task = store.task(id)
-    if task is None:
+    jobs = (job for content in store.all() for job in list(content.jobs))
+    builds = {job.key: job for job in jobs if job.tag == BUILD}
+    if id not in builds:
         raise ConnectError(Problem.NO_TASK, "There is no task with this id.")
     first, seconds = number_of("first", 0, 0), number_of("wait", 0, 0)
-    return task.report(first, min(seconds, WAIT_SECONDS))
+    return builds[id].report(first, min(seconds, WAIT_SECONDS))
