@@ -12,10 +12,7 @@ from .stopping import block, wait
 def parse(
     module: str, description: str | None, environments: Path | None = None
 ) -> argparse.Namespace:
-    """Parse the options of `python -m MODULE`, which starts a local Connect.
-
-    environments: where it keeps virtual environments by default.
-    """
+    """Parse the options of `python -m MODULE`; environments: the default of that option."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",  # argparse names the file, before Python 3.14
         description=description,
@@ -68,10 +65,7 @@ def user(text: str) -> tuple[str, list[str]]:
 
 
 def start(arguments: argparse.Namespace, **options) -> LocalConnect:
-    """Start a local Connect with a command's options; exits with one line if it cannot.
-
-    From then on, signals wait for `stopping.wait`.
-    """
+    """Start a local Connect, or exit with one line; signals then wait for `stopping.wait`."""
     block()
     try:
         server = LocalConnect(

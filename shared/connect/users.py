@@ -14,8 +14,6 @@ from werkzeug.exceptions import Unauthorized
 from .jobs import now
 
 KEY = re.compile(r"\s*key\s+(\S*)", re.IGNORECASE)
-# A client sends the first when an app or a proxy needs the second; see Connect's user guide.
-KEY_HEADERS = ("X-RSC-Authorization", "Authorization")
 
 
 def new_guid() -> str:
@@ -73,11 +71,9 @@ class Users:
         self.admin = self.by_name["admin"]
 
     def authorized(self, headers: Headers) -> User | None:
-        """Return the user whose key a request has, None without one.
-
-        Raises Unauthorized when the key belongs to no user.
-        """
-        for name in KEY_HEADERS:
+        """Return the user whose key a request has, None without a key; raises Unauthorized."""
+        # A client sends the first when an app or a proxy needs the second: Connect's user guide.
+        for name in ("X-RSC-Authorization", "Authorization"):
             if found := KEY.match(headers.get(name, "")):
                 if found[1] not in self.by_key:
                     raise Unauthorized("The API key is not valid.")
