@@ -9,9 +9,17 @@ import pytest
 from tests.connect.support import ask_echo, deploy_bundle, make_bundle
 
 
-def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
+def test_app_has_the_variables_of_connect(server, api, owner, own_echo, monkeypatch):
+    """And none of the server's, except those without which programs do not work."""
+    for name in ("SECRET", "PYTHONPATH"):
+        monkeypatch.setenv(name, "of the server")
+    monkeypatch.setenv("USER", "grace")
     echoed = ask_echo(owner, own_echo)
     variables = echoed["variables"]
+    assert "of the server" not in variables.values()
+    assert [variables["HOME"], variables["USER"]] == [os.environ["HOME"], "grace"]
+    programs = server.store.get(own_echo["guid"]).pool.environment.python.parent
+    assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
     assert variables["POSIT_PRODUCT"] == variables["RSTUDIO_PRODUCT"] == "CONNECT"
     assert variables["CONNECT_CONTENT_GUID"] == own_echo["guid"]
     assert variables["CONNECT_SERVER"] == f"{server.url}/"
@@ -24,19 +32,6 @@ def test_app_has_the_variables_of_connect(server, api, owner, own_echo):
     assert owner.get("/__api__/v1/user", headers=key).json() == user
     api.delete(f"content/{own_echo['guid']}")
     assert owner.get("/__api__/v1/user", headers=key).status_code == 401
-
-
-def test_app_has_none_of_the_servers_own_variables(server, owner, own_echo, monkeypatch):
-    """Except those without which programs do not work; its environment's programs come first."""
-    for name in ("SECRET", "PYTHONPATH"):
-        monkeypatch.setenv(name, "of the server")
-    monkeypatch.setenv("USER", "grace")
-    variables = ask_echo(owner, own_echo)["variables"]
-    assert "of the server" not in variables.values()
-    assert variables["HOME"] == os.environ["HOME"]
-    assert variables["USER"] == "grace"
-    programs = server.store.get(own_echo["guid"]).pool.environment.python.parent
-    assert variables["PATH"] == f"{programs}{os.pathsep}{os.environ['PATH']}"
 
 
 def test_variables_of_a_content_win(api, owner, own_echo):
