@@ -8,7 +8,6 @@ import sys
 import tarfile
 
 import pytest
-from werkzeug.exceptions import HTTPException
 
 from shared.catalogue import ROOT
 from shared.connect import archives
@@ -113,12 +112,6 @@ def test_bad_archive_is_refused_in_one_line(tmp_path, bundle, message):
 def test_bad_manifest_is_refused_in_one_line(tmp_path, bundle, message):
     error = unpack(bundle, tmp_path, 38)
     assert message in error and "\n" not in error and str(tmp_path) not in error
-
-
-def test_content_of_another_kind_is_not_implemented(tmp_path):
-    bundle = make_bundle(metadata={"appmode": "static"})
-    with pytest.raises(HTTPException, match="^501 .*bundle of 'static'"):
-        archives.unpack(io.BytesIO(bundle), tmp_path / "files")
 
 
 UNUSUAL = {

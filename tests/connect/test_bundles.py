@@ -29,11 +29,6 @@ def unchanged_files(server, echo):
     ("options", "code", "message"),
     [
         ({"content": WHOLE[:-1]}, 135, "The bundle cannot be unpacked"),
-        (
-            {"content": make_bundle(entrypoint="")},
-            38,
-            "The bundle's manifest.json cannot be used: it has no text",
-        ),
         ({"files": {"other": b"x"}}, 135, "The form has no file with the name archive."),
         ({**FORM, "data": {"metadata": "[]"}}, 87, "metadata is not a JSON object"),
         ({"content": WHOLE, "headers": {"X-Content-Checksum": "0"}}, 104, "X-Content-Checksum"),

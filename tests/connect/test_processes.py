@@ -177,19 +177,17 @@ def test_process_answers_one_request_at_a_time(server, owner, own_echo, send, ho
     assert {each.getresponse().status for each in (*held, *waiting)} == {200}
 
 
-@pytest.mark.parametrize("path", ["hold", "stream"])
-def test_request_that_ended_or_whose_visitor_left_takes_no_place(
-    server, own_echo, send, tmp_path, path
-):
+def test_request_that_ended_or_whose_visitor_left_takes_no_place(server, send, tmp_path):
     """As soon as the app has answered, or sends more."""
     for ending in ("", "crash", "answer?[]"):
         send(ending).getresponse().read()
-    os.mkfifo(tmp_path / path)
-    connection = send(f"{path}?{tmp_path / path}")
-    with (tmp_path / path).open("wb") as file:  # once the app reads
-        connection.close()
-        file.write(b"more")
-    await_requests(server, 0)
+    for path in ("hold", "stream"):
+        os.mkfifo(tmp_path / path)
+        connection = send(f"{path}?{tmp_path / path}")
+        with (tmp_path / path).open("wb") as file:  # once the app reads
+            connection.close()
+            file.write(b"more")
+        await_requests(server, 0)
 
 
 def test_replaced_processes_answer_the_requests_in_progress(api, owner, own_echo, pids, holding):
