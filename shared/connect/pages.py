@@ -88,10 +88,7 @@ def logs(guid):
 
 
 def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
-    """The last lines of the jobs, the newest at the end, each job below what became of it.
-
-    All together they have LOG_SIZE characters; the API gives all lines.
-    """
+    """The last LOG_SIZE characters of the jobs, the newest at the end, each job below its heading."""
     found: list[tuple[str, list[Entry]]] = []
     left = LOG_SIZE
     for job in jobs[::-1]:

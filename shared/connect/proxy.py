@@ -50,10 +50,7 @@ class Proxy:
         self._places = threading.Semaphore(limits.requests)
 
     def __call__(self, environ: Environ, start_response: Callable) -> Iterable[bytes]:
-        """Answer a request; raises HTTPException.
-
-        It comes before Flask's routing, which redirects doubled slashes.
-        """
+        """Answer a request, before Flask redirects doubled slashes; raises HTTPException."""
         # Another site's name may lead to this machine (DNS rebinding).
         get_host(environ, self._hosts)
         found = self._store.find(environ["PATH_INFO"])

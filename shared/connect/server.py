@@ -101,7 +101,8 @@ class LocalConnect(contextlib.ExitStack):
     ) -> None:
         super().__init__()
         check_options(address, api_key)
-        choose, limits = "another --port", limits or Limits()
+        choose = "another --port"
+        limits = limits or Limits()
         remove_dead()
         try:
             if port not in range(2**16):

@@ -145,10 +145,7 @@ class Content:
                     pool.retire()
 
     def activate(self, bundle: Bundle, deployment: int) -> bool:
-        """Show a bundle to visitors. The others answer the requests in progress, and stop.
-
-        deployment: its number; False when a later one was faster.
-        """
+        """Show a bundle to visitors, in place of the others; False if a later deployment was faster."""
         with self.lock:
             self.check_kept(bundle)
             if deployment < self.active_deployment:
@@ -197,11 +194,9 @@ class Content:
 
     @contextmanager
     def connected(self, bundle_id: str | None) -> Iterator[HTTPConnection]:
-        """Give a connection to the app for one request, started if need be.
+        """Give a connection to the app for one request, started if need be; raises HTTPException.
 
-        bundle_id: of a draft, None for the active bundle. Raises ServiceUnavailable when the server
-        is stopping, NotFound without such a bundle, and BadGateway when the app does not start or
-        crashes.
+        bundle_id: of a draft, None for the active bundle.
         """
         bundle = self.bundle(bundle_id)
         pool = self.pools.get(bundle.id)

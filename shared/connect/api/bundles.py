@@ -1,9 +1,8 @@
 """Bundles: uploads, builds and deployments."""
 
-from typing import IO
+from typing import Any
 
 from flask import Blueprint, abort, request, send_file
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..bundles import MAX_SIZE, Bundle
@@ -57,7 +56,7 @@ def upload(content):
     request.max_content_length = MAX_SIZE
     try:
         # Any other type is the archive itself: curl --data-binary says that it is a form.
-        archive: IO[bytes] | FileStorage | None = request.stream
+        archive: Any = request.stream
         metadata: dict = {}
         if request.mimetype == "multipart/form-data":
             archive = request.files.get("archive")

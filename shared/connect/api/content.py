@@ -118,8 +118,7 @@ def list_contents():
 @blueprint.post("/v1/content")
 def create_content():
     if g.user is not users.admin:
-        admin = users.admin.name
-        abort(403, f"{g.user.name} is a viewer and may not publish. Use the API key of {admin}.")
+        abort(403, f"{g.user.name} is a viewer and may not publish. Use the API key of admin.")
     texts, settings = changes()
     content = store.create(texts.pop("name", None) or secrets.token_hex(8))
     content.update(texts, settings)

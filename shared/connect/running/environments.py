@@ -101,10 +101,7 @@ class Environments:
         self._lock.close()
 
     def pythons(self) -> dict[Version, str]:
-        """Return the paths of the Pythons on this machine that can run an app, newest first.
-
-        They are CPython releases from 3.8 on. Raises BuildError.
-        """
+        """Return the paths of the CPython releases on this machine, newest first, or raise BuildError."""
         path = os.environ.get("PATH", "")
         with self._finding:
             if path not in self._found:

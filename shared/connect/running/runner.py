@@ -212,10 +212,6 @@ def print_exception(error):
 # A request is answered.
 
 
-class HeadSent(Exception):
-    """Nothing more is to be sent, and what the app still has may never end."""
-
-
 class Task(task.WSGITask):
     """Calls the app for a request, and logs what is wrong with its answer."""
 
@@ -229,8 +225,6 @@ class Task(task.WSGITask):
             super().execute()
             if not self.wrote_header:
                 self.write(b"")
-        except HeadSent:
-            pass
         except channel.ClientDisconnected:
             raise
         except Exception as error:
@@ -261,7 +255,7 @@ class Task(task.WSGITask):
             raise TypeError(f"the body has {type(data).__name__}, not bytes")
         if data and (self.request.command == "HEAD" or not self.has_body):
             super().write(b"")
-            raise HeadSent
+            raise channel.ClientDisconnected  # what the app still has may never end
         super().write(data)
 
     def finish(self):
