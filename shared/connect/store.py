@@ -4,7 +4,7 @@ import itertools
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from .jobs import BUILD, PROCESS, Job, now
 from .limits import Limits
 from .running.apps import App, NotStarted, Pool, variables
 from .running.children import Children
-from .running.environments import BuildError, Environment, Environments
+from .running.environments import BuildError, Environments
 from .users import Group, User, Users, new_guid, new_key
 
 JOBS = 100  # of a content that have ended; older ones go
@@ -132,20 +132,18 @@ class Content:
         """Say why a bundle does not run, and where its log is; empty if it did not fail."""
         return f"{self.explain(bundle)} Its log: {self.log}" if bundle and bundle.failure else ""
 
-    def add_pool(
-        self, bundle: Bundle, environment: Environment, start: Callable, size: int
-    ) -> None:
-        """Let so many processes run a bundle that is built; raises NotFound if it is deleted."""
+    def add_pool(self, bundle: Bundle, pool: Pool) -> None:
+        """Let a pool run a bundle that is built; raises NotFound if the bundle is deleted."""
         with self.lock:
             self.check_kept(bundle)
-            pool = self.pools.get(bundle.id)
-            if pool is None or pool.environment != environment:
-                self.pools[bundle.id] = Pool(environment, start, size)
-                if pool:
-                    pool.retire()
+            old = self.pools.get(bundle.id)
+            if old is None or old.environment != pool.environment:
+                self.pools[bundle.id] = pool
+                if old:
+                    old.retire()
 
     def activate(self, bundle: Bundle, deployment: int) -> bool:
-        """Show a bundle to visitors, in place of the others; False if a later deployment was faster."""
+        """Show a bundle to visitors, and no other; False if a later deployment was faster."""
         with self.lock:
             self.check_kept(bundle)
             if deployment < self.active_deployment:
@@ -339,7 +337,7 @@ class Store:
             )
             job.add(f"Completed Python build using Local against Python version: '{built.version}'")
             start = partial(self._start, content, bundle, built.python)
-            content.add_pool(bundle, built, start, self.processes)
+            content.add_pool(bundle, Pool(built, start, self.processes))
             job.add("Launching Python API...")
             if deployment is not None:
                 active = content.activate(bundle, deployment)
