@@ -83,9 +83,7 @@ class Parser(HTTPRequestParser):
         try:
             super().parse_header(header_plus)
         except ValueError as error:  # of a number or a URL, which waitress does not expect
-            raise ParsingError(
-                f"The head of the request is malformed: {one_line(error)}."
-            ) from None
+            raise ParsingError(f"The request's head is malformed: {one_line(error)}.") from None
         if self.body_rcv is not None:
             self.body = self.body_rcv.buf = Body(self.adj.inbuf_overflow)
 

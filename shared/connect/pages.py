@@ -88,7 +88,7 @@ def logs(guid):
 
 
 def last_lines(jobs: list[Job]) -> list[tuple[str, list[Entry]]]:
-    """The last LOG_SIZE characters of the jobs, the newest at the end, each job below its heading."""
+    """The last LOG_SIZE characters of the jobs, the newest at the end, below their headings."""
     found: list[tuple[str, list[Entry]]] = []
     left = LOG_SIZE
     for job in jobs[::-1]:

@@ -76,7 +76,7 @@ class Proxy:
             connection.putrequest(environ["REQUEST_METHOD"], target, True, True)  # without headers
             for header in headers:
                 connection.putheader(*header)
-            # waitress has read the body: its length is right whatever the client says of its encoding.
+            # waitress has read the body: its length is right whatever encoding the client says.
             has_body = int(environ.get("CONTENT_LENGTH", 0))
             connection.endheaders(environ["wsgi.input"] if has_body else None)
             answer = stack.enter_context(connection.getresponse())

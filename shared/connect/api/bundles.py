@@ -14,13 +14,12 @@ from .reading import fields_of, json_body, page_of, parse_json
 
 # What nobody can set here, and is null.
 UNSET = "environment_guid image_name r_version r_environment_management quarto_version"
-BUNDLE = dict.fromkeys(UNSET.split())
 
 blueprint = Blueprint("bundles", __name__)
 
 
 def bundle_record(content: Content, bundle: Bundle) -> dict:
-    return BUNDLE | {
+    return dict.fromkeys(UNSET.split()) | {
         "id": bundle.id,
         "content_guid": content.guid,
         "created_by": content.owner.guid,

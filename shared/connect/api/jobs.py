@@ -11,13 +11,12 @@ from .reading import number_of
 WAIT_SECONDS = 30  # the longest wait for a task's next lines
 # What nobody can set here, and is null.
 UNSET = "ppid remote_id queued_time queue_name error hostname cluster image run_as skip_reason"
-JOB = dict.fromkeys(UNSET.split())
 
 blueprint = Blueprint("jobs", __name__)
 
 
 def job_record(content: Content, job: Job) -> dict:
-    return JOB | {
+    return dict.fromkeys(UNSET.split()) | {
         "id": job.number,
         "key": job.key,
         "pid": str(job.pid or 0),

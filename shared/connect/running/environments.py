@@ -101,7 +101,7 @@ class Environments:
         self._lock.close()
 
     def pythons(self) -> dict[Version, str]:
-        """Return the paths of the CPython releases on this machine, newest first, or raise BuildError."""
+        """Return the paths of this machine's CPythons, newest first; raises BuildError."""
         path = os.environ.get("PATH", "")
         with self._finding:
             if path not in self._found:
@@ -127,8 +127,7 @@ class Environments:
         found, publishers = self.pythons(), Version(manifest.version)
         minor = publishers.release[:2]
         if manifest.requires:
-            allowed = SpecifierSet(manifest.requires)
-            fitting = [version for version in found if version in allowed]
+            fitting = list(SpecifierSet(manifest.requires).filter(found))
         else:
             fitting = sorted(found, key=lambda version: version.release[:2] != minor)
             fitting.sort(key=lambda version: version != publishers)
