@@ -62,26 +62,23 @@ def test_name_is_optional_and_unique(api):
         assert api.patch(url, json={"name": name}).json()["name"] == then
 
 
-def test_content_is_changed_by_what_is_given_alone(api, content, url):
-    changes = {"title": "Title", "description": "Text", "access_type": "logged_in"}
-    assert api.patch(url, json=changes).json() == content | changes
-    more = {"title": None, "description": "", "access_type": "all"}
-    assert api.patch(url, json=more).json() == content | more == api.get(url).json()
-
-
-def test_settings_are_kept_and_given_back(api):
-    """As Posit Publisher sends them, for those who set them in its configuration."""
+def test_content_is_changed_by_what_is_given_alone(api):
+    """Also its settings, which Posit Publisher sends for those who have them in its configuration."""
     settings = {"min_processes": 3, "load_factor": 0.5, "default_image_name": "example/image:1"}
     settings |= {"notify_on_share": True, "default_py_environment_management": True}
     created = api.post("content", json=settings).json()
     url = f"content/{created['guid']}"
     assert created | settings == created == api.get(url).json()
-    changed = api.patch(url, json={"min_processes": 2, "load_factor": 1}).json()
-    assert changed == created | {"min_processes": 2, "load_factor": 1}
-    nothing = dict.fromkeys(settings)
-    # What is as it is may be said.
-    same = {"owner_guid": created["owner_guid"], "locked": False, "run_as": None}
-    assert api.patch(url, json=nothing | same).json() == created | nothing
+    for changes in (
+        {"title": "Title", "description": "Text", "access_type": "logged_in"},
+        {"title": None, "description": "", "access_type": "all"},
+        {"min_processes": 2, "load_factor": 1},
+        dict.fromkeys(settings),
+        # What is as it is may be said.
+        {"owner_guid": created["owner_guid"], "locked": False, "run_as": None},
+    ):
+        created |= changes
+        assert api.patch(url, json=changes).json() == created == api.get(url).json()
 
 
 def test_bundle_has_its_origin_and_is_downloaded(api, content, url):
